@@ -1,0 +1,163 @@
+//! The directory that a guest is granted: opened once, judged, locked against a second server, and handed on by its descriptor, so that
+//! a path that is swapped later changes nothing.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{self, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// What the host and guests keep for themselves in a granted directory.
+const RESERVED: &str = ".cofferdam";
+
+/// The file in it that the server holds locked; its text is the holder's process id.
+const LOCK: &str = "lock";
+
+/// Rights of others on the directory that are refused.
+const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
+
+/// Why a directory cannot be granted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// It cannot be opened or created.
+    #[error("directory {path}: cannot {what}: {error}")]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        error: std::io::Error,
+    },
+    /// Its last component is a symbolic link.
+    #[error("directory {path}: it is a symbolic link or no directory; name the directory itself")]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another user owns it.
+    #[error("directory {path}: it belongs to user {owner}, this process runs as user {user}; change the one or the other")]
+    Owner {
+        /// The path.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// Others may enter it.
+    #[error("directory {path}: its mode {mode:04o} gives rights to others than its owner; chmod 0700 it")]
+    Mode {
+        /// The path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Another server works on it.
+    #[error("directory {path}: it is in use by {holder}; two servers must never share one")]
+    Held {
+        /// The path.
+        path: PathBuf,
+        /// Who holds it.
+        holder: String,
+    },
+}
+
+/// A directory fit to be granted. It stays locked until the last clone is dropped.
+#[derive(Clone)]
+pub struct Directory(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    directory: OwnedFd,
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens the directory, with `create` also one that is missing (its parent must be there), which gets mode 0700.
+    ///
+    /// It must belong to us, give no rights to group and others, and not be a symbolic link; no other process may hold it.
+    /// Files that a guest makes in it get their rights from the process's umask, which should be 077.
+    pub fn open(path: &Path, create: bool) -> Result<Directory, DirectoryError> {
+        let io = |what| move |error: Errno| DirectoryError::Io { path: path.to_owned(), what, error: error.into() };
+        if create {
+            match fs::mkdir(path, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(io("create it")(error)),
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = fs::open(path, flags, Mode::empty()).map_err(|error| match error {
+            Errno::LOOP | Errno::NOTDIR => DirectoryError::NotADirectory { path: path.to_owned() },
+            error => io("open it")(error),
+        })?;
+        let stat = fs::fstat(&directory).map_err(io("read its owner"))?;
+        let user = rustix::process::geteuid().as_raw();
+        if stat.st_uid != user {
+            return Err(DirectoryError::Owner { path: path.to_owned(), owner: stat.st_uid, user });
+        }
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if mode.intersects(OTHERS) {
+            return Err(DirectoryError::Mode { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
+        }
+        let lock = lock(path, &directory)?;
+        Ok(Directory(Arc::new(Inner { path: path.to_owned(), directory, _lock: lock })))
+    }
+
+    /// The path under which it was opened, for messages.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// A path that leads to the directory as it was opened, wherever its own path leads now.
+    pub(crate) fn by_descriptor(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.directory.as_raw_fd()))
+    }
+}
+
+/// Takes the lock, or names its holder.
+fn lock(path: &Path, directory: &OwnedFd) -> Result<File, DirectoryError> {
+    let io = |what| move |error: Errno| DirectoryError::Io { path: path.to_owned(), what, error: error.into() };
+    match fs::mkdirat(directory, RESERVED, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(io("create .cofferdam in it")(error)),
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let reserved = fs::openat(directory, RESERVED, flags, Mode::empty()).map_err(io("open .cofferdam in it"))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = fs::openat(&reserved, LOCK, flags, Mode::RUSR | Mode::WUSR).map_err(io("open .cofferdam/lock in it"))?;
+    let stat = fs::fstat(&file).map_err(io("read .cofferdam/lock in it"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(io("use .cofferdam/lock in it, which is no file")(Errno::INVAL));
+    }
+    let mut file = File::from(file);
+    match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(DirectoryError::Held { path: path.to_owned(), holder: holder(&mut file) }),
+        Err(error) => return Err(io("lock it")(error)),
+    }
+    // Only names the holder: what counts is the lock, which ends with the process.
+    let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    named.map_err(|error| DirectoryError::Io { path: path.to_owned(), what: "write .cofferdam/lock in it", error })?;
+    Ok(file)
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    match file.take(32).read_to_string(&mut text).map(|_| text.trim().parse::<u32>()) {
+        Ok(Ok(id)) if id == std::process::id() => format!("this process ({id})"),
+        Ok(Ok(id)) => format!("process {id}"),
+        _ => "another process".to_owned(),
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Directory").field(&self.0.path).finish()
+    }
+}

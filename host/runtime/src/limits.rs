@@ -1,0 +1,111 @@
+//! What an operator decides for a backend: its grants, its limits and its pool. Every default suits the guests of the release.
+
+use std::time::Duration;
+
+use crate::Directory;
+
+/// What a backend is given beyond its settings, a log, clocks and random bytes. The default is nothing.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Grants {
+    /// The one directory that the guest sees, under the name `/data`. Its calls run on threads that may block.
+    pub directory: Option<Directory>,
+}
+
+/// Caps on what a guest may use. A breach ends the call and the instance, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestLimits {
+    /// The most linear memory of an instance, in bytes, all its memories together.
+    pub memory: usize,
+    /// The longest time a call may compute. Time spent waiting in the host does not count.
+    pub cpu: Duration,
+    /// The longest time a call may take in all, from when it has an instance.
+    pub call: Duration,
+    /// The same for `open`, which may have to create what is missing.
+    pub open: Duration,
+    /// The most bytes that a guest may hand to the host in one answer or in one call of an import.
+    pub response: usize,
+    /// The most handles (files, streams, pollables, …) that an instance may hold at once. A handle on a file is a file of this process.
+    pub handles: usize,
+    /// The most random bytes in one request.
+    pub random: u64,
+    /// The most log lines in a second, over all instances; twice as many in a burst. What is dropped is counted.
+    pub log_lines: u32,
+}
+
+impl Default for GuestLimits {
+    fn default() -> GuestLimits {
+        GuestLimits {
+            memory: 128 << 20,
+            cpu: Duration::from_secs(5),
+            call: Duration::from_secs(30),
+            open: Duration::from_secs(120),
+            response: 36 << 20,
+            handles: 40,
+            random: 64 << 10,
+            log_lines: 50,
+        }
+    }
+}
+
+/// How instances are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolPolicy {
+    /// Instances are used again: a call costs less than a microsecond over the guest's own work.
+    #[default]
+    Warm,
+    /// A fresh instance for every call: nothing of one call can be seen by the next. Costs some tens of microseconds.
+    Ephemeral,
+}
+
+/// The instances of a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Whether instances are used again.
+    pub policy: PoolPolicy,
+    /// The most instances, which is the most calls in flight. Further calls queue in the order in which they came.
+    pub size: usize,
+    /// How long a call waits for its turn before it fails as busy.
+    pub wait: Duration,
+    /// After this many calls an instance is replaced.
+    pub calls: u32,
+    /// An instance whose memory has grown past this many bytes is replaced after its call: linear memory never shrinks.
+    pub memory_mark: usize,
+}
+
+impl Default for PoolOptions {
+    fn default() -> PoolOptions {
+        PoolOptions { policy: PoolPolicy::Warm, size: 16, wait: Duration::from_secs(30), calls: 1_000_000, memory_mark: 16 << 20 }
+    }
+}
+
+/// All that opening a storage backend needs beside its component.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// The name in logs and metrics: the operator's, not the guest's.
+    pub name: String,
+    /// The settings that the guest sees; secret ones are taken out by the caller.
+    pub settings: Vec<(String, String)>,
+    /// What the guest is given.
+    pub grants: Grants,
+    /// What it may use.
+    pub limits: GuestLimits,
+    /// How its instances are kept.
+    pub pool: PoolOptions,
+}
+
+impl StorageConfig {
+    /// No settings, no grants, all else as by default.
+    pub fn new(name: impl Into<String>) -> StorageConfig {
+        StorageConfig {
+            name: name.into(),
+            settings: Vec::new(),
+            grants: Grants::default(),
+            limits: GuestLimits::default(),
+            pool: PoolOptions::default(),
+        }
+    }
+}
+
+/// The same for a seal backend.
+pub type SealConfig = StorageConfig;

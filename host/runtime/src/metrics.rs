@@ -1,0 +1,160 @@
+//! What this crate counts. Labels come from fixed sets and from the operator's names of backends, never from a guest.
+//!
+//! | name | kind | labels |
+//! |---|---|---|
+//! | [`CALLS`] | counter | `backend`, `operation`, `outcome` |
+//! | [`SECONDS`] | histogram, in seconds, the wait for an instance included | `backend`, `operation`, `outcome` |
+//! | [`INSTANCES`] | gauge: instances that exist | `backend` |
+//! | [`BREACHES`] | counter: instances lost to a breach | `backend`, `kind` |
+//! | [`LOG_DROPPED`] | counter: log lines past the rate | `backend` |
+//! | [`SOCKETS_REFUSED`] | counter: calls of `wasi:sockets` | `backend` |
+//!
+//! `outcome` is `ok`, `cancelled`, or the case of the error ([`Error::case`]).
+
+use std::time::Instant;
+
+use cofferdam_backend::{Error, Result};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::breach::BreachKind;
+
+/// Calls of a backend.
+pub const CALLS: &str = "coffer.backend.calls";
+/// How long calls took.
+pub const SECONDS: &str = "coffer.backend.call.seconds";
+/// Instances that exist.
+pub const INSTANCES: &str = "coffer.backend.instances";
+/// Instances lost to a breach.
+pub const BREACHES: &str = "coffer.backend.breaches";
+/// Log lines of guests that were dropped.
+pub const LOG_DROPPED: &str = "coffer.backend.log.dropped";
+/// Calls of sockets that were refused.
+pub const SOCKETS_REFUSED: &str = "coffer.backend.sockets.refused";
+
+/// What is asked of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Get,
+    Put,
+    Delete,
+    List,
+    Batch,
+    Scan,
+    Lock,
+    Wrap,
+    Unwrap,
+    KeyId,
+    Health,
+}
+
+impl Operation {
+    const ALL: [Operation; 11] = [
+        Operation::Get,
+        Operation::Put,
+        Operation::Delete,
+        Operation::List,
+        Operation::Batch,
+        Operation::Scan,
+        Operation::Lock,
+        Operation::Wrap,
+        Operation::Unwrap,
+        Operation::KeyId,
+        Operation::Health,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Operation::Get => "get",
+            Operation::Put => "put",
+            Operation::Delete => "delete",
+            Operation::List => "list",
+            Operation::Batch => "batch",
+            Operation::Scan => "scan",
+            Operation::Lock => "lock",
+            Operation::Wrap => "wrap",
+            Operation::Unwrap => "unwrap",
+            Operation::KeyId => "key-id",
+            Operation::Health => "health",
+        }
+    }
+}
+
+/// The handles of one backend. Those of successes are looked up once: they are on the hot path.
+pub(crate) struct Meter {
+    backend: String,
+    succeeded: Vec<(Counter, Histogram)>,
+}
+
+impl Meter {
+    pub(crate) fn new(backend: &str) -> Meter {
+        let handles = |operation: Operation| handles(backend, operation, "ok");
+        Meter { succeeded: Operation::ALL.into_iter().map(handles).collect(), backend: backend.to_owned() }
+    }
+
+    /// Begins to measure a call.
+    pub(crate) fn start(&self, operation: Operation) -> Measure<'_> {
+        Measure { meter: self, operation, start: Instant::now(), done: false }
+    }
+
+    /// Counts an instance lost.
+    pub(crate) fn breach(&self, kind: BreachKind) {
+        counter!(BREACHES, "backend" => self.backend.clone(), "kind" => kind.as_str()).increment(1);
+    }
+}
+
+fn handles(backend: &str, operation: Operation, outcome: &'static str) -> (Counter, Histogram) {
+    let labels = [("backend", backend.to_owned()), ("operation", operation.label().to_owned()), ("outcome", outcome.to_owned())];
+    (counter!(CALLS, &labels), histogram!(SECONDS, &labels))
+}
+
+/// A call under way. Dropped without an outcome, it was cancelled by its caller.
+pub(crate) struct Measure<'a> {
+    meter: &'a Meter,
+    operation: Operation,
+    start: Instant,
+    done: bool,
+}
+
+impl Measure<'_> {
+    /// Ends the measurement.
+    pub(crate) fn finish<T>(mut self, result: Result<T>) -> Result<T> {
+        self.done = true;
+        let elapsed = self.start.elapsed();
+        match &result {
+            Ok(_) => {
+                if let Some((calls, seconds)) = self.meter.succeeded.get(self.operation as usize) {
+                    calls.increment(1);
+                    seconds.record(elapsed);
+                }
+            }
+            Err(error) => self.record(Error::case(error)),
+        }
+        result
+    }
+
+    fn record(&self, outcome: &'static str) {
+        let (calls, seconds) = handles(&self.meter.backend, self.operation, outcome);
+        calls.increment(1);
+        seconds.record(self.start.elapsed());
+    }
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.record("cancelled");
+        }
+    }
+}
+
+pub(crate) fn log_dropped(backend: &str) {
+    counter!(LOG_DROPPED, "backend" => backend.to_owned()).increment(1);
+}
+
+pub(crate) fn sockets_refused(backend: &str) -> Counter {
+    counter!(SOCKETS_REFUSED, "backend" => backend.to_owned())
+}
+
+pub(crate) fn instances(backend: &str) -> Gauge {
+    gauge!(INSTANCES, "backend" => backend.to_owned())
+}

@@ -1,0 +1,242 @@
+//! The instances of a backend, and the one way in which a guest is called.
+//!
+//! The rule: an instance in the pool is whole. A call takes one out, or makes one; it goes back only after a call that ended by itself,
+//! well or with an error of the contract. A breach, a deadline, or a future that is dropped at its deadline drops the instance with it.
+//!
+//! A caller that goes away ends nothing: its call runs on in a task of its own, or on the thread that it is on, to its end or its
+//! deadline. A guest with a directory blocks in the kernel; its call, from instantiation to the last check, is on a thread that may. Should that
+//! thread hang, the caller's deadline fires all the same, and the place stays taken until the thread returns.
+
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cofferdam_backend::{Error, Result};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Sleep, sleep, timeout};
+use wasmtime::Store;
+
+use crate::breach::Breach;
+use crate::guest::{Contract, Failure, Guest, Instance, OpenError};
+use crate::limits::PoolPolicy;
+use crate::metrics::{Meter, Operation};
+use crate::state::State;
+
+/// One call: its arguments, and what to do with an instance.
+pub(crate) trait Job<C: Contract>: Send + 'static {
+    type Output: Send + 'static;
+    const OPERATION: Operation;
+
+    /// Calls the guest and checks its answer.
+    fn run(self, store: &mut Store<State>, exports: &C::Exports) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+}
+
+/// The instances of one backend.
+pub(crate) struct Pool<C: Contract> {
+    pub(crate) guest: Arc<Guest<C>>,
+    opened: Arc<C::Opened>,
+    /// As many as may exist at once. Waiters are served in the order in which they came.
+    places: Semaphore,
+    idle: Mutex<Vec<Box<Instance<C>>>>,
+    meter: Meter,
+}
+
+/// Leave to have one instance; given back when dropped.
+struct Place<C: Contract>(Arc<Pool<C>>);
+
+impl<C: Contract> Drop for Place<C> {
+    fn drop(&mut self) {
+        self.0.places.add_permits(1);
+    }
+}
+
+impl<C: Contract> Pool<C> {
+    /// Opens the guest; `check` judges what it says of itself.
+    pub(crate) async fn open<D: Send + 'static>(
+        guest: Guest<C>,
+        check: fn(&C::Opened) -> Result<D, Breach>,
+    ) -> Result<(Arc<Pool<C>>, D), OpenError> {
+        let guest = Arc::new(guest);
+        let opening = {
+            let guest = Arc::clone(&guest);
+            async move {
+                let (opened, instance) = guest.open().await?;
+                let descriptor = check(&opened)?;
+                Ok::<_, Failure>((opened, instance, descriptor))
+            }
+        };
+        let opening = Call::new(guest.limits.open, opening);
+        let (opened, instance, descriptor) = if guest.blocks() { opening.on_thread().await } else { opening.await }
+            .and_then(|opened| opened.map_err(Error::from))
+            .map_err(|error| OpenError::Guest { backend: guest.backend.clone(), error })?;
+        let size = guest.pool.size;
+        let pool = Pool::new(guest, Arc::new(opened), size);
+        pool.give_back(Box::new(instance));
+        Ok((pool, descriptor))
+    }
+
+    fn new(guest: Arc<Guest<C>>, opened: Arc<C::Opened>, size: usize) -> Arc<Pool<C>> {
+        let meter = Meter::new(&guest.backend);
+        Arc::new(Pool { guest, opened, places: Semaphore::new(size), idle: Mutex::default(), meter })
+    }
+
+    /// A further pool of the same backend: its calls never wait for those of this one.
+    pub(crate) fn beside(&self, size: usize) -> Arc<Pool<C>> {
+        Pool::new(Arc::clone(&self.guest), Arc::clone(&self.opened), size)
+    }
+
+    /// Makes a call. `before` is what it must wait for besides an instance, and gives the call.
+    pub(crate) async fn call<J: Job<C>>(self: &Arc<Self>, before: impl Future<Output = J>) -> Result<J::Output> {
+        let measure = self.meter.start(J::OPERATION);
+        let result = match self.turn(before).await {
+            Ok((job, place)) => self.run(job, place).await,
+            Err(error) => Err(error),
+        };
+        measure.finish(result)
+    }
+
+    /// Waits for the call's turn.
+    async fn turn<J: Job<C>>(self: &Arc<Self>, before: impl Future<Output = J>) -> Result<(J, Place<C>)> {
+        let mut before = pin!(before);
+        let mut ready = match poll_once(before.as_mut()).await {
+            Poll::Ready(job) => Some(job),
+            Poll::Pending => None,
+        };
+        if ready.is_some()
+            && let Ok(permit) = self.places.try_acquire()
+        {
+            permit.forget();
+        } else {
+            let waiting = async {
+                if ready.is_none() {
+                    ready = Some(before.await);
+                }
+                self.places.acquire().await.map(SemaphorePermit::forget)
+            };
+            let wait = self.guest.pool.wait;
+            match timeout(wait, waiting).await {
+                Ok(Ok(())) => {}
+                // The semaphore is never closed, so that its error cannot be.
+                Ok(Err(_)) | Err(_) => return Err(Error::Busy(wait)),
+            }
+        }
+        let place = Place(Arc::clone(self));
+        // A job is there: the one way here without leads through waiting for it.
+        ready.map(|job| (job, place)).ok_or(Error::Busy(self.guest.pool.wait))
+    }
+
+    async fn run<J: Job<C>>(&self, job: J, place: Place<C>) -> Result<J::Output> {
+        let call = Call::new(self.guest.limits.call, execute(place, job));
+        if self.guest.blocks() { call.on_thread().await? } else { call.await? }
+    }
+
+    fn take(&self) -> Option<Box<Instance<C>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps the instance for the next call, unless it has served its time.
+    fn give_back(&self, mut instance: Box<Instance<C>>) {
+        let options = &self.guest.pool;
+        instance.calls += 1;
+        let used = instance.store.data().memory.used();
+        if options.policy == PoolPolicy::Ephemeral || instance.calls >= options.calls || used > options.memory_mark {
+            return;
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    }
+
+    /// Notes the end of an instance.
+    fn failed(&self, failure: Failure) -> Error {
+        if let Failure::Ended(breach) = &failure {
+            self.meter.breach(breach.kind);
+            tracing::warn!(backend = self.guest.backend, %breach, "the guest was stopped; its instance is replaced");
+        }
+        failure.into()
+    }
+}
+
+/// Runs the call on an instance of the pool.
+async fn execute<C: Contract, J: Job<C>>(place: Place<C>, job: J) -> Result<J::Output> {
+    let pool = &*place.0;
+    let mut instance = match pool.take() {
+        Some(instance) => instance,
+        None => Box::new(Box::pin(pool.guest.attached(&pool.opened)).await.map_err(|failure| pool.failed(failure))?),
+    };
+    pool.guest.wind(&mut instance.store);
+    match job.run(&mut instance.store, &instance.exports).await {
+        Ok(output) => {
+            pool.give_back(instance);
+            Ok(output)
+        }
+        Err(Failure::Refused(error)) => {
+            pool.give_back(instance);
+            Err(error)
+        }
+        Err(ended) => Err(pool.failed(ended)),
+    }
+}
+
+/// Polls the future once.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+/// A call under way, which ends at its deadline: then its future is dropped, and with it the instance that it runs. When its owner drops it
+/// before, it runs on in a task of its own.
+///
+/// Written out because it is on every call's path: the timer is set only if the first poll does not end the call, and the future is moved once.
+struct Call<F: Future<Output: Send> + Send + 'static> {
+    future: Option<Pin<Box<F>>>,
+    deadline: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Call<F> {
+    fn new(deadline: Duration, future: F) -> Call<F> {
+        Call { future: Some(Box::pin(future)), deadline, timer: None }
+    }
+
+    /// Runs the call on a thread that may block. The caller's wait ends at the deadline in any case.
+    async fn on_thread(self) -> Result<F::Output> {
+        let deadline = self.deadline;
+        let handle = Handle::current();
+        match timeout(deadline, tokio::task::spawn_blocking(move || handle.block_on(self))).await {
+            Ok(Ok(result)) => result,
+            // The runtime is shutting down, or the host itself failed on that thread.
+            Ok(Err(error)) => Err(Error::Unavailable(format!("the call's thread ended: {error}"))),
+            Err(_) => Err(Error::TimedOut(deadline)),
+        }
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Call<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<F::Output>> {
+        let call = &mut *self;
+        let Some(future) = &mut call.future else { return Poll::Pending };
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            call.future = None;
+            return Poll::Ready(Ok(output));
+        }
+        let deadline = call.deadline;
+        let timer = call.timer.get_or_insert_with(|| Box::pin(sleep(deadline)));
+        if timer.as_mut().poll(context).is_ready() {
+            call.future = None;
+            return Poll::Ready(Err(Error::TimedOut(deadline)));
+        }
+        Poll::Pending
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Call<F> {
+    fn drop(&mut self) {
+        if self.future.is_some()
+            && let Ok(handle) = Handle::try_current()
+        {
+            handle.spawn(Call { future: self.future.take(), deadline: self.deadline, timer: self.timer.take() });
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What the host keeps for one instance: its WASI context, its table of handles, and what it has used of its limits.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use metrics::Counter;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+
+use crate::breach::{BreachKind, trap};
+use crate::engine::TICK;
+use crate::limits::{Grants, GuestLimits};
+use crate::log::{GuestLog, Level};
+use crate::wasi::stdio::LogPipe;
+
+/// The most tables, memories and core instances of one instance, and elements of a table. Components of every language tried stay far below.
+const INNER: usize = 200;
+const TABLE_ELEMENTS: usize = 1 << 20;
+
+/// The name under which a guest finds the directory it was granted.
+const PREOPEN: &str = "/data";
+
+/// The data of an instance's store.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(crate) memory: Memory,
+    /// Ticks of computing time that are left to the call.
+    ticks: u64,
+    pub(crate) log: Arc<GuestLog>,
+    /// Set while the guest handles a key: nothing that it says is kept.
+    pub(crate) quiet: Arc<AtomicBool>,
+    pub(crate) sockets_refused: Counter,
+}
+
+impl State {
+    pub(crate) fn new(grants: &Grants, limits: &GuestLimits, log: &Arc<GuestLog>, sockets_refused: &Counter) -> wasmtime::Result<State> {
+        let mut wasi = WasiCtx::builder();
+        wasi.max_random_size(limits.random);
+        let quiet = Arc::new(AtomicBool::new(false));
+        wasi.stdout(LogPipe::new(log, Level::Info, &quiet));
+        wasi.stderr(LogPipe::new(log, Level::Warn, &quiet));
+        if let Some(directory) = &grants.directory {
+            // The whole call runs on a thread that may block, so no operation needs a thread of its own.
+            wasi.allow_blocking_current_thread(true);
+            wasi.preopened_dir(directory.by_descriptor(), PREOPEN, FsPerms::ReadWrite)?;
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        Ok(State {
+            wasi: wasi.build(),
+            table,
+            memory: Memory { used: 0, most: limits.memory },
+            ticks: 0,
+            log: Arc::clone(log),
+            quiet,
+            sockets_refused: sockets_refused.clone(),
+        })
+    }
+
+    /// Grants the next call its computing time.
+    pub(crate) fn wind(&mut self, ticks: u64) {
+        self.ticks = ticks;
+    }
+
+    /// At every tick in which the guest computes: lets others run, and ends the call when its time is used up.
+    pub(crate) fn tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+        let state = store.data_mut();
+        match state.ticks.checked_sub(1) {
+            None => Err(trap(BreachKind::Cpu, "the call computed for longer than allowed")),
+            Some(left) => {
+                state.ticks = left;
+                Ok(UpdateDeadline::Yield(1))
+            }
+        }
+    }
+
+    /// A span of computing time in ticks, rounded up.
+    pub(crate) fn ticks(span: std::time::Duration) -> u64 {
+        u64::try_from(span.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Counts linear memory, all memories of the instance together.
+pub(crate) struct Memory {
+    used: usize,
+    most: usize,
+}
+
+impl Memory {
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.used.saturating_add(desired.saturating_sub(current));
+        if wanted > self.most {
+            return Err(trap(BreachKind::Memory, format!("{wanted} bytes of memory wanted, at most {} allowed", self.most)));
+        }
+        self.used = wanted;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(trap(BreachKind::Memory, format!("memory could not grow: {error}")))
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            return Err(trap(BreachKind::Memory, format!("a table of {desired} elements wanted, at most {TABLE_ELEMENTS} allowed")));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INNER
+    }
+
+    fn tables(&self) -> usize {
+        INNER
+    }
+
+    fn memories(&self) -> usize {
+        INNER
+    }
+}

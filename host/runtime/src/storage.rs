@@ -1,0 +1,143 @@
+//! [`Storage`] on top of a guest: checks what goes in against the backend's limits and what comes out against the contract.
+
+mod jobs;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cofferdam_backend::{Descriptor, Error, Folder, Key, Lock, Operation, Page, Part, Result, ScanPage, Storage};
+
+use self::jobs::{Batch, Delete, Get, ListPage, Put, Scan};
+use crate::folders::Folders;
+use crate::guest::{Guest, OpenError};
+use crate::inspect::World;
+use crate::limits::StorageConfig;
+use crate::load::Component;
+use crate::lock::LockBackend;
+use crate::pool::Pool;
+use crate::since_v0_1::{StorageContract, descriptor};
+
+/// The most segments of a scan that the contract knows.
+const SCAN_SEGMENTS: u32 = 1_024;
+
+/// A storage backend run by a guest.
+pub struct StorageBackend {
+    pool: Arc<Pool<StorageContract>>,
+    descriptor: Descriptor,
+    folders: Arc<Folders>,
+    lock: Option<Arc<LockBackend>>,
+}
+
+impl StorageBackend {
+    pub(crate) async fn open(component: &Component, config: StorageConfig) -> Result<Arc<StorageBackend>, OpenError> {
+        let found = component.inspect().world;
+        if found == World::Seal {
+            return Err(OpenError::World { name: component.name().to_owned(), wanted: "storage", found });
+        }
+        let guest = Guest::<StorageContract>::link(component, config)?;
+        let (pool, descriptor) = Pool::open(guest, descriptor).await?;
+        let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits)));
+        Ok(Arc::new(StorageBackend { pool, descriptor, folders: Folders::new(), lock }))
+    }
+
+    /// The backend's lock, if it is fit for several servers. Its calls have an instance of their own and never wait behind those of entries.
+    pub fn lock(&self) -> Option<Arc<dyn Lock>> {
+        self.lock.clone().map(|lock| lock as Arc<dyn Lock>)
+    }
+
+    /// Forgets which folders exist. To be called whenever another server may have written, as on every change of leadership.
+    pub fn forget_folders(&self) {
+        self.folders.forget();
+    }
+
+    fn check_value(&self, value: &Bytes) -> Result<()> {
+        fits(Part::Value, value.len() as u64, self.descriptor.limits.value)
+    }
+
+    fn check_key(&self, key: &Key) -> Result<()> {
+        check_key(key, &self.descriptor.limits)
+    }
+
+    fn check_batch(&self, operations: &[Operation]) -> Result<()> {
+        let limits = &self.descriptor.limits;
+        fits(Part::Batch, operations.len() as u64, limits.batch_operations.into())?;
+        let mut bytes = 0;
+        let mut keys = Vec::with_capacity(operations.len());
+        for operation in operations {
+            self.check_key(operation.key())?;
+            bytes += operation.key().as_str().len() as u64;
+            if let Operation::Put(_, value) = operation {
+                self.check_value(value)?;
+                bytes += value.len() as u64;
+            }
+            keys.push(operation.key());
+        }
+        fits(Part::Batch, bytes, limits.batch_bytes)?;
+        keys.sort_unstable();
+        match keys.array_windows().find(|[one, other]| one == other) {
+            Some([twice, _]) => Err(Error::InvalidKey(format!("{twice:?} stands twice in one batch"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fits(part: Part, size: u64, limit: u64) -> Result<()> {
+    if size > limit { Err(Error::TooLarge { part, size, limit }) } else { Ok(()) }
+}
+
+/// Whether the key is within the backend's limits.
+pub(crate) fn check_key(key: &Key, limits: &cofferdam_backend::Limits) -> Result<()> {
+    let text = key.as_str();
+    fits(Part::Key, text.len() as u64, limits.key.into())?;
+    if text.len() as u64 > u64::from(limits.segment) {
+        let longest = text.split('/').map(str::len).max().unwrap_or(0);
+        fits(Part::Segment, longest as u64, limits.segment.into())?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Storage for StorageBackend {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Bytes>> {
+        self.check_key(key)?;
+        self.pool.call(async { Get(key.clone()) }).await
+    }
+
+    async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
+        self.check_key(key)?;
+        self.check_value(&value)?;
+        self.pool.call(async { Put::new(&self.folders, key, value).await }).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        self.check_key(key)?;
+        self.pool.call(async { Delete::new(&self.folders, key).await }).await
+    }
+
+    async fn list_page(&self, folder: &Folder, after: &str, limit: u32) -> Result<Page> {
+        let job = ListPage { folder: folder.clone(), after: after.to_owned(), limit: limit.max(1) };
+        self.pool.call(async { job }).await
+    }
+
+    async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
+        if operations.is_empty() {
+            return Ok(());
+        }
+        self.check_batch(&operations)?;
+        self.pool.call(async { Batch::new(&self.folders, operations).await }).await
+    }
+
+    async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {
+        if segment >= segments || segments > SCAN_SEGMENTS {
+            return Err(Error::Unsupported(format!(
+                "segment {segment} of {segments}: a scan has 1 to {SCAN_SEGMENTS} segments, counted from 0"
+            )));
+        }
+        self.pool.call(async { Scan { segment, segments, cursor, limit: limit.max(1) } }).await
+    }
+}
