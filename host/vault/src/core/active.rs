@@ -1,0 +1,66 @@
+//! The part of the core that exists only while the vault is unsealed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Options;
+use super::boot::{self, Cluster};
+use crate::barrier::Barrier;
+use crate::lease::clock::Clock;
+use crate::logical::{Error, Result};
+use crate::mounts::{Engines, Mounts, Tables};
+use crate::token::{Backend, Cubbyhole, Parts};
+use crate::view::View;
+use crate::{policy, token};
+
+/// Everything that answers requests.
+pub(crate) struct Active {
+    pub(crate) cluster: Cluster,
+    pub(crate) mounts: Mounts,
+    pub(crate) policies: Arc<policy::Store>,
+    pub(crate) tokens: Arc<token::Store>,
+    /// Moves of mounts that were asked for, by their ids: from, to. They are done by the time the id is known.
+    pub(crate) remounts: Mutex<BTreeMap<String, (String, String)>>,
+}
+
+impl Active {
+    /// Opens all that an unsealed vault has, and makes what is missing of it. The barrier is unsealed.
+    pub(crate) async fn open(barrier: &Arc<Barrier>, options: &Options) -> Result<Active> {
+        let tables = Tables::load(barrier).await?;
+        let view = |prefix: &str| View::new(barrier.clone(), prefix);
+        boot::audit_tables(barrier).await?;
+        let cluster = boot::cluster(barrier, options.cluster_name.as_deref()).await?;
+        let clock = Clock::default();
+        let policies = Arc::new(policy::Store::new(view("sys/policy/"), clock.clone()));
+        policies.ensure_defaults().await?;
+        let cubbyhole = tables.entries().find(|entry| entry.kind == "cubbyhole");
+        let cubbyhole = cubbyhole.ok_or_else(|| Error::Internal("there is no cubbyhole mount".to_owned()))?;
+        let ttls = tables.entries().find(|entry| entry.api_path() == "auth/token/").map(|entry| entry.config.clone()).unwrap_or_default();
+        let or_server = |ttl: u64, server: Duration| if ttl == 0 { server } else { Duration::from_nanos(ttl) };
+        let tokens = token::Store::open(Parts {
+            barrier: barrier.clone(),
+            policies: policies.clone(),
+            cubbyhole: Cubbyhole::new(view(&cubbyhole.storage_prefix()), cubbyhole.uuid.as_str()),
+            default_lease_ttl: or_server(ttls.default_lease_ttl, options.default_lease_ttl),
+            max_lease_ttl: or_server(ttls.max_lease_ttl, options.max_lease_ttl),
+            clock,
+        })
+        .await?;
+        let engines = Engines {
+            barrier: barrier.clone(),
+            token: Arc::new(Backend::new(tokens.clone())),
+            cubbyhole: tokens.cubbyhole(),
+            default_lease_ttl: options.default_lease_ttl,
+            running_version: format!("v{}+builtin.cofferdam", options.version),
+        };
+        let mounts = Mounts::open(tables, engines).await?;
+        tokens.start();
+        Ok(Active { cluster, mounts, policies, tokens, remounts: Mutex::default() })
+    }
+
+    /// Stops timers. The keys are wiped by the caller.
+    pub(crate) async fn close(&self) {
+        self.tokens.stop();
+    }
+}

@@ -1,0 +1,266 @@
+//! The core: one vault on one storage, from sealed to unsealed and back, and the way of every request through it.
+//!
+//! Rules it keeps: a change of state (init, unseal, seal) happens one at a time, and to its end even if the client goes away; a request that
+//! began before a seal is waited for, a bounded time; whatever is missing in the storage after an interrupted init or boot is made at the next
+//! unseal, so that no cut leaves a vault that cannot be opened.
+
+mod active;
+mod boot;
+mod pipeline;
+#[cfg(test)]
+pub(crate) mod tests;
+mod types;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cofferdam_backend::Storage;
+use zeroize::Zeroizing;
+
+use crate::barrier::Barrier;
+use crate::logical::{Error, Result};
+use crate::unseal::Unsealer;
+
+pub(crate) use active::Active;
+pub use types::{Health, InitRequest, InitResult, Leader, SealStatus, UnsealRequest};
+
+/// How long a seal waits for the requests under way. Past it their next access to the storage fails.
+const SEAL_GRACE: Duration = Duration::from_secs(10);
+
+/// The lengths of an unseal key's share in bytes: a key of 128 bits, up to one of 256 bits and a share's coordinate.
+const SHARE_LENGTHS: std::ops::RangeInclusive<usize> = 16..=33;
+
+/// What the operator sets, and what the server says of itself.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a lease lives if nobody asks for another time; 768 h as Vault has it.
+    pub default_lease_ttl: Duration,
+    /// How long a lease may live; 768 h as Vault has it.
+    pub max_lease_ttl: Duration,
+    /// The address that clients use, empty if not set.
+    pub api_addr: String,
+    /// The address that other servers use, empty if not set.
+    pub cluster_addr: String,
+    /// The name of the cluster, if the operator chose one; else one is made up at init.
+    pub cluster_name: Option<String>,
+    /// The name of the storage's stanza, for `sys/seal-status`.
+    pub storage_type: String,
+    /// The server's version, as `1.2.3`.
+    pub version: String,
+    /// When the server was built, RFC 3339; may be empty.
+    pub build_date: String,
+}
+
+/// One vault on one storage. Made sealed; every method may be called at any time and from any task.
+pub struct Core {
+    options: Options,
+    barrier: Arc<Barrier>,
+    unsealer: Unsealer,
+    /// None while sealed.
+    active: RwLock<Option<Arc<Active>>>,
+    /// Held shared by every request, exclusively by a seal.
+    requests: Arc<tokio::sync::RwLock<()>>,
+    /// Held through a change of state.
+    state: tokio::sync::Mutex<()>,
+}
+
+impl Core {
+    /// A sealed vault on the storage. Touches nothing yet.
+    pub fn new(storage: Arc<dyn Storage>, options: Options) -> Arc<Core> {
+        let barrier = Barrier::new(storage);
+        Arc::new(Core {
+            options,
+            unsealer: Unsealer::new(barrier.clone()),
+            barrier,
+            active: RwLock::new(None),
+            requests: Arc::default(),
+            state: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// What the operator set.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What exists only while unsealed.
+    pub(crate) fn active(&self) -> Result<Arc<Active>> {
+        self.active.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Sealed)
+    }
+
+    fn set_active(&self, active: Option<Arc<Active>>) -> Option<Arc<Active>> {
+        std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), active)
+    }
+
+    pub(crate) fn unsealer(&self) -> &Unsealer {
+        &self.unsealer
+    }
+
+    /// `GET sys/seal-status`.
+    pub async fn seal_status(&self) -> Result<SealStatus> {
+        let state = self.unsealer.status().await?;
+        let active = self.active().ok();
+        let cluster = active.as_ref().map(|active| &active.cluster);
+        Ok(SealStatus {
+            kind: state.kind,
+            initialized: state.initialized,
+            sealed: active.is_none(),
+            t: state.threshold,
+            n: state.shares,
+            progress: state.progress.into(),
+            nonce: state.nonce,
+            recovery_seal: false,
+            version: self.options.version.clone(),
+            commit_date: self.options.build_date.clone(),
+            build_date: self.options.build_date.clone(),
+            migration: false,
+            cluster_name: cluster.map(|cluster| cluster.name.clone()),
+            cluster_id: cluster.map(|cluster| cluster.id.clone()),
+            storage_type: self.options.storage_type.clone(),
+        })
+    }
+
+    /// `GET sys/init`: whether there is a vault in the storage.
+    pub async fn initialized(&self) -> Result<bool> {
+        self.unsealer.initialized().await
+    }
+
+    /// `GET sys/health`.
+    pub async fn health(&self) -> Result<Health> {
+        let active = self.active().ok();
+        let cluster = active.as_ref().map(|active| &active.cluster);
+        let mode = if active.is_some() { "disabled" } else { "unknown" };
+        Ok(Health {
+            initialized: active.is_some() || self.initialized().await?,
+            sealed: active.is_none(),
+            standby: active.is_none(),
+            replication_performance_mode: mode,
+            replication_dr_mode: mode,
+            server_time_utc: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+            version: self.options.version.clone(),
+            cluster_name: cluster.map(|cluster| cluster.name.clone()),
+            cluster_id: cluster.map(|cluster| cluster.id.clone()),
+        })
+    }
+
+    /// `GET sys/leader`.
+    pub fn leader(&self) -> Leader {
+        Leader { ha_enabled: false }
+    }
+
+    /// `PUT sys/init`: makes a vault, and seals it again.
+    ///
+    /// Runs to its end even if the caller goes away. [`Error::BadRequest`] if there is one already, or the numbers are wrong.
+    pub async fn initialize(self: &Arc<Self>, request: InitRequest) -> Result<InitResult> {
+        let core = self.clone();
+        to_the_end(async move { core.initialize_now(&request).await }).await
+    }
+
+    async fn initialize_now(&self, request: &InitRequest) -> Result<InitResult> {
+        let _state = self.state.lock().await;
+        if self.initialized().await? {
+            return Err(Error::bad_request("Vault is already initialized"));
+        }
+        request.check()?;
+        let made = self.first_boot(request.secret_shares, request.secret_threshold).await;
+        // As Vault does it: what init leaves is sealed. After a failure this also gives up what was begun.
+        self.unsealer.seal();
+        made
+    }
+
+    async fn first_boot(&self, shares: i64, threshold: i64) -> Result<InitResult> {
+        let shares = self.unsealer.prepare(shares, threshold).await?;
+        let active = Active::open(&self.barrier, &self.options).await?;
+        let root_token = active.tokens.create_root().await;
+        active.close().await;
+        let (_, root_token) = root_token?;
+        self.unsealer.commit().await?;
+        tracing::info!(shares = shares.len(), threshold, "vault initialized");
+        Ok(InitResult {
+            keys: shares.iter().map(|share| Zeroizing::new(hex::encode(share.expose()))).collect(),
+            keys_base64: shares.iter().map(|share| Zeroizing::new(STANDARD.encode(share.expose()))).collect(),
+            root_token,
+        })
+    }
+
+    /// `PUT sys/unseal`: takes a share; with enough of them, opens the vault.
+    ///
+    /// Runs to its end even if the caller goes away. [`Error::BadRequest`] for a share that cannot be one, and when the shares together are wrong.
+    pub async fn unseal(self: &Arc<Self>, request: UnsealRequest) -> Result<SealStatus> {
+        let core = self.clone();
+        to_the_end(async move { core.unseal_now(&request).await }).await
+    }
+
+    async fn unseal_now(&self, request: &UnsealRequest) -> Result<SealStatus> {
+        let _state = self.state.lock().await;
+        if request.reset {
+            if self.active().is_ok() {
+                return Err(Error::bad_request("vault is unsealed"));
+            }
+            self.unsealer.reset();
+            return self.seal_status().await;
+        }
+        if request.migrate {
+            return Err(Error::bad_request("seal migration is not supported by this server"));
+        }
+        let share = decode_share(&request.key)?;
+        if self.active().is_err() && self.unsealer.unseal(&share).await? {
+            match Active::open(&self.barrier, &self.options).await {
+                Ok(active) => drop(self.set_active(Some(Arc::new(active)))),
+                Err(error) => {
+                    self.unsealer.seal();
+                    tracing::error!(%error, "the vault was unsealed but could not be opened; sealed again");
+                    return Err(error);
+                }
+            }
+            tracing::info!("vault unsealed");
+        }
+        self.seal_status().await
+    }
+
+    /// Seals: waits for the requests under way, a bounded time, stops timers, wipes keys. Does nothing if it is sealed.
+    pub async fn shutdown(&self) {
+        let _state = self.state.lock().await;
+        self.seal_now().await;
+    }
+
+    /// The caller holds `state`.
+    async fn seal_now(&self) {
+        // From here on new requests are refused.
+        let active = self.set_active(None);
+        let guard = tokio::time::timeout(SEAL_GRACE, self.requests.write()).await;
+        if guard.is_err() {
+            tracing::warn!("sealing while requests are still under way after {SEAL_GRACE:?}");
+        }
+        if let Some(active) = active {
+            active.close().await;
+            if let Err(error) = self.unsealer.maintain().await {
+                tracing::warn!(%error, "the count of the newest key's uses could not be stored");
+            }
+            tracing::info!("vault sealed");
+        }
+        self.unsealer.seal();
+    }
+}
+
+/// Runs it in a task of its own, so that it goes on when the caller is dropped.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.map_err(|error| Error::Internal(format!("a request's task ended: {error}")))?
+}
+
+fn decode_share(text: &str) -> Result<Zeroizing<Vec<u8>>> {
+    if text.is_empty() {
+        return Err(Error::bad_request("'key' must be specified in request body as JSON, or 'reset' set to true"));
+    }
+    // Some base 64 is valid hex as well: it is hex only if it has a share's length.
+    if let Ok(share) = hex::decode(text).map(Zeroizing::new)
+        && SHARE_LENGTHS.contains(&share.len())
+    {
+        return Ok(share);
+    }
+    STANDARD.decode(text).map(Zeroizing::new).map_err(|_| Error::bad_request("'key' must be a valid hex or base64 string"))
+}

@@ -1,0 +1,219 @@
+//! The way of a request: is the vault open, who asks, may they, which mount answers.
+//!
+//! The order is OpenBao's. A use of a token with a limited number of uses is counted even if the request is then denied. What a client wrote never gets into
+//! a metric's label.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Active, Core, to_the_end};
+use crate::logical::{Error, Operation, Request, Response, Result};
+use crate::mounts::{Handler, no_route};
+use crate::system;
+use crate::token::Caller;
+
+/// System paths that want `sudo` besides the capability for the operation, as Vault and OpenBao list them. A `*` at the end stands
+/// for anything.
+const SUDO: [&str; 23] = [
+    "sys/audit",
+    "sys/audit/*",
+    "sys/auth/*",
+    "sys/config/auditing/*",
+    "sys/config/cors",
+    "sys/config/ui/headers/*",
+    "sys/internal/inspect/*",
+    "sys/leases",
+    "sys/leases/lookup/*",
+    "sys/leases/revoke-force/*",
+    "sys/leases/revoke-prefix/*",
+    "sys/plugins/catalog/*",
+    "sys/raw",
+    "sys/raw/*",
+    "sys/remount",
+    "sys/revoke-force/*",
+    "sys/revoke-prefix/*",
+    "sys/rotate",
+    "sys/rotate/keyring",
+    "sys/seal",
+    "sys/step-down",
+    "auth/token/accessors",
+    "auth/token/accessors/*",
+];
+
+/// Whether the path wants `sudo`.
+pub(crate) fn wants_sudo(path: &str) -> bool {
+    SUDO.iter().any(|sudo| sudo.strip_suffix('*').map_or(path == *sudo, |prefix| path.starts_with(prefix)))
+}
+
+/// Paths that are about what the token may do, and so are answered to every valid token, without counting as a use of it.
+fn checks_itself(path: &str) -> bool {
+    path.strip_prefix("sys/internal/ui/mounts").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Paths that are answered without a token, in part.
+fn needs_no_token(path: &str) -> bool {
+    path == "sys/internal/ui/mounts"
+}
+
+impl Core {
+    /// Every other path, `sys/seal` among them. `request.path` is what follows `/v1/`.
+    ///
+    /// A mutating request runs to its end even if the caller drops the future.
+    pub async fn handle(self: &Arc<Self>, request: Request) -> Result<Response> {
+        if request.operation.mutates() {
+            let core = self.clone();
+            to_the_end(async move { core.answer(request).await }).await
+        } else {
+            self.answer(request).await
+        }
+    }
+
+    /// Whether the request's token may do this, without doing it: for paths that the server answers itself.
+    pub async fn authorize(&self, request: &Request) -> Result<()> {
+        let _under_way = self.requests.clone().read_owned().await;
+        let active = self.active()?;
+        let caller = caller(&active, request).await?.ok_or(Error::PermissionDenied)?;
+        if caller.entry.num_uses != 0 || !caller.acl.allows(request.operation, &request.path, &request.data) {
+            return Err(Error::PermissionDenied);
+        }
+        Ok(())
+    }
+
+    async fn answer(self: &Arc<Self>, mut request: Request) -> Result<Response> {
+        let seals = request.path == "sys/seal";
+        let response = {
+            let _under_way = self.requests.clone().read_owned().await;
+            let active = self.active()?;
+            check_path(&request.path)?;
+            // A list is one of a folder.
+            if request.operation == Operation::List && !request.path.is_empty() && !request.path.ends_with('/') {
+                request.path.push('/');
+            }
+            let Some(caller) = caller(&active, &request).await? else { return system::public(&active, &request) };
+            request.caller = Some(caller.clone());
+            if checks_itself(&request.path) {
+                request.path = request.path.split_off("sys/".len());
+                return system::handle(self, &active, &caller, &request).await;
+            }
+            let tokens = active.tokens.clone();
+            let last = {
+                let (tokens, caller) = (tokens.clone(), caller.clone());
+                if caller.entry.num_uses == 0 { false } else { to_the_end(async move { tokens.spend(&caller).await }).await? }
+            };
+            let response = self.checked(&active, &caller, &mut request).await;
+            if last {
+                to_the_end(async move { tokens.revoke(&caller.entry.id).await }).await?;
+            }
+            response?
+        };
+        if seals {
+            self.shutdown().await;
+        }
+        Ok(response)
+    }
+
+    async fn checked(self: &Arc<Self>, active: &Arc<Active>, caller: &Caller, request: &mut Request) -> Result<Response> {
+        let entered = active.mounts.enter(&request.path).await;
+        let path = request.path.clone();
+        if let Some((mount, _, rest)) = &entered {
+            request.path.clone_from(rest);
+            // Only policies make a difference between the two.
+            if request.operation == Operation::Update
+                && !caller.acl.root()
+                && let Handler::Engine(engine) = &mount.handler
+                && engine.exists(request).await? == Some(false)
+            {
+                request.operation = Operation::Create;
+            }
+        }
+        if !caller.acl.allows(request.operation, &path, &request.data) || (wants_sudo(&path) && !caller.acl.sudo(&path)) {
+            return Err(denied_by_policy());
+        }
+        let Some((mount, guard, _)) = entered else { return Err(no_route(&path)) };
+        let begun = Instant::now();
+        let response = match &mount.handler {
+            Handler::Engine(engine) => engine.handle(request).await,
+            Handler::System => {
+                // Changes of mounts wait for all that are within a mount.
+                drop(guard);
+                system::handle(self, active, caller, request).await
+            }
+            Handler::Refused(reason) => Err(Error::BadRequest(format!("{:?} cannot be used: {reason}", mount.entry.api_path()))),
+        };
+        measure(mount.label, request.operation, begun, response.is_ok());
+        response
+    }
+}
+
+/// The error of a request that the token's policies do not allow. Its text is not that of a token that does not count.
+fn denied_by_policy() -> Error {
+    Error::Forbidden("1 error occurred:\n\t* permission denied\n\n".to_owned())
+}
+
+/// Who asks. None if nobody does and the path allows it.
+async fn caller(active: &Arc<Active>, request: &Request) -> Result<Option<Arc<Caller>>> {
+    let denied = || Error::Forbidden("permission denied".to_owned());
+    match request.token.as_ref().filter(|token| !token.is_empty()) {
+        Some(token) => active.tokens.caller(token, request.remote).await?.ok_or_else(denied).map(Some),
+        None if needs_no_token(&request.path) => Ok(None),
+        None => Err(denied()),
+    }
+}
+
+/// Refuses paths that could mean something else to a policy than to an engine.
+fn check_path(path: &str) -> Result<()> {
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(Error::bad_request("relative paths not supported"));
+    }
+    if path.starts_with('/') || path.contains("//") {
+        return Err(Error::bad_request("the path has an empty segment"));
+    }
+    Ok(())
+}
+
+fn measure(mount: &'static str, operation: Operation, begun: Instant, ok: bool) {
+    let operation = match operation {
+        Operation::Create => "create",
+        Operation::Update => "update",
+        Operation::Patch => "patch",
+        Operation::Read => "read",
+        Operation::List => "list",
+        Operation::Delete => "delete",
+    };
+    let outcome = if ok { "ok" } else { "error" };
+    metrics::histogram!("vault_route_seconds", "mount" => mount, "operation" => operation, "outcome" => outcome).record(begun.elapsed());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_want_sudo_are_those_of_the_list() {
+        for path in [
+            "sys/seal",
+            "sys/auth/token/tune",
+            "sys/raw",
+            "sys/raw/core/mounts",
+            "sys/leases/lookup/",
+            "auth/token/accessors/",
+            "sys/rotate",
+        ] {
+            assert!(wants_sudo(path), "{path}");
+        }
+        for path in ["sys/auth", "sys/rotate/config", "sys/leases/lookup", "sys/mounts", "sys/seal-status", "auth/token/create", "sys/raws"]
+        {
+            assert!(!wants_sudo(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_with_empty_or_relative_segments_are_refused() {
+        for path in ["a/../b", "..", "a/.", "./a", "a//b", "/a", "a//"] {
+            assert!(check_path(path).is_err(), "{path}");
+        }
+        for path in ["", "a", "a/", "a/..b/c", "a/b.."] {
+            assert!(check_path(path).is_ok(), "{path}");
+        }
+    }
+}

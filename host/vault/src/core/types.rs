@@ -1,0 +1,145 @@
+//! The requests and answers of the paths that work while the vault is sealed, as the server reads and writes them in JSON.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::logical::{Error, Result};
+
+/// The body of `PUT sys/init`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InitRequest {
+    /// How many shares the unseal key is split into.
+    pub secret_shares: i64,
+    /// How many of them unseal.
+    pub secret_threshold: i64,
+    /// Old clients of Vault send it; the number of stored shares is always 1.
+    pub stored_shares: i64,
+    /// PGP keys for the shares: refused, not offered by this server.
+    pub pgp_keys: Option<Vec<String>>,
+    /// PGP key for the root token: refused.
+    pub root_token_pgp_key: Option<String>,
+    /// Only for auto seals.
+    pub recovery_shares: i64,
+    /// Only for auto seals.
+    pub recovery_threshold: i64,
+    /// Only for auto seals.
+    pub recovery_pgp_keys: Option<Vec<String>>,
+}
+
+impl InitRequest {
+    /// Refuses what is not offered. The numbers are checked where they are used.
+    pub(crate) fn check(&self) -> Result<()> {
+        let some = |keys: &Option<Vec<String>>| keys.as_ref().is_some_and(|keys| !keys.is_empty());
+        if some(&self.pgp_keys) || self.root_token_pgp_key.as_ref().is_some_and(|key| !key.is_empty()) {
+            return Err(Error::bad_request(
+                "pgp_keys and root_token_pgp_key are not supported by this server; encrypt the keys after init",
+            ));
+        }
+        let recovery: Vec<&str> = [
+            (self.recovery_shares != 0, "recovery_shares"),
+            (self.recovery_threshold != 0, "recovery_threshold"),
+            (some(&self.recovery_pgp_keys), "recovery_pgp_keys"),
+        ]
+        .into_iter()
+        .filter_map(|(given, name)| given.then_some(name))
+        .collect();
+        if !recovery.is_empty() {
+            return Err(Error::BadRequest(format!("parameters {} not applicable to seal type shamir", recovery.join(","))));
+        }
+        Ok(())
+    }
+}
+
+/// The answer to `PUT sys/init`. It holds secrets: nothing but the answer's body may see it.
+#[derive(Serialize)]
+pub struct InitResult {
+    /// The unseal key's shares, in hex.
+    pub keys: Vec<Zeroizing<String>>,
+    /// The same in base 64.
+    pub keys_base64: Vec<Zeroizing<String>>,
+    /// The first root token.
+    pub root_token: Zeroizing<String>,
+}
+
+/// The body of `PUT sys/unseal`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct UnsealRequest {
+    /// A share of the unseal key, in hex or base 64.
+    pub key: Zeroizing<String>,
+    /// Forgets the shares given so far.
+    pub reset: bool,
+    /// Seal migration: refused.
+    pub migrate: bool,
+}
+
+/// The answer of `sys/seal-status` and of `sys/unseal`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SealStatus {
+    /// The seal's type, `shamir`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether there is a vault in the storage.
+    pub initialized: bool,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// The threshold of shares.
+    pub t: u8,
+    /// The number of shares.
+    pub n: u8,
+    /// Shares given so far.
+    pub progress: usize,
+    /// Names the unsealing in progress; empty if none.
+    pub nonce: String,
+    /// Whether t and n are those of the recovery key.
+    pub recovery_seal: bool,
+    /// The server's version.
+    pub version: String,
+    /// When the server was built, as OpenBao 2.6 and later name it.
+    pub commit_date: String,
+    /// The same for Vault's clients.
+    pub build_date: String,
+    /// Whether the seal is being migrated.
+    pub migration: bool,
+    /// The cluster's name; only if unsealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// The cluster's id; only if unsealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// The name of the storage's stanza.
+    pub storage_type: String,
+}
+
+/// The answer of `sys/health`. Its status follows from the first three members and the request's query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Whether there is a vault in the storage; if not, 501.
+    pub initialized: bool,
+    /// Whether it is sealed; if so, 503.
+    pub sealed: bool,
+    /// Whether another server is active; if so, 429.
+    pub standby: bool,
+    /// `disabled`, or `unknown` while sealed.
+    pub replication_performance_mode: &'static str,
+    /// The same.
+    pub replication_dr_mode: &'static str,
+    /// Seconds since 1970.
+    pub server_time_utc: i64,
+    /// The server's version.
+    pub version: String,
+    /// The cluster's name; only if unsealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// The cluster's id; only if unsealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+}
+
+/// The answer of `sys/leader`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leader {
+    /// Whether several servers share the storage.
+    pub ha_enabled: bool,
+}

@@ -1,0 +1,207 @@
+//! Leases: how long tokens live.
+//!
+//! A lease is an entry of the storage, and its end is in memory too, so that a request finds out without a read whether its token has
+//! expired, and so that one task knows what ends next. The rule: the storage is changed first, then memory. Who revokes is
+//! [`token::Store`](crate::token::Store), since what ends with a lease is a token and its children.
+
+pub mod clock;
+pub mod entry;
+pub mod ttl;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use clock::{Clock, Time};
+pub use entry::{Auth, Lease};
+
+use crate::logical::{Error, Result};
+use crate::view::View;
+
+/// Reads under way at a time while all leases are loaded.
+const CONCURRENT: usize = 32;
+
+/// What memory knows of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When it was made.
+    pub issue: Time,
+    /// When it ends; zero for never.
+    pub expire: Time,
+    /// When it was last renewed.
+    pub last_renewal: Time,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+}
+
+impl From<&Lease> for Times {
+    fn from(lease: &Lease) -> Times {
+        Times { issue: lease.issue_time, expire: lease.expire_time, last_renewal: lease.last_renewal_time, renewable: lease.renewable() }
+    }
+}
+
+#[derive(Default)]
+struct Index {
+    /// By id: the times, and where in the queue it stands.
+    leases: HashMap<Arc<str>, (Times, Option<OffsetDateTime>)>,
+    /// Those that end, soonest first.
+    queue: BTreeSet<(OffsetDateTime, Arc<str>)>,
+}
+
+impl Index {
+    fn get(&self, id: &str) -> Option<Times> {
+        self.leases.get(id).map(|(times, _)| *times)
+    }
+
+    fn insert(&mut self, id: &str, times: Times, due: Option<OffsetDateTime>) {
+        self.remove(id);
+        let id: Arc<str> = id.into();
+        if let Some(due) = due {
+            self.queue.insert((due, id.clone()));
+        }
+        self.leases.insert(id, (times, due));
+    }
+
+    fn remove(&mut self, id: &str) {
+        if let Some((id, (_, Some(due)))) = self.leases.remove_entry(id) {
+            self.queue.remove(&(due, id));
+        }
+    }
+}
+
+/// The leases of a vault.
+pub struct Leases {
+    /// `sys/expire/id/`
+    view: View,
+    clock: Clock,
+    index: Mutex<Index>,
+    /// Whether every stored lease is in the index.
+    loaded: AtomicBool,
+    /// Told when something ends sooner than anything before.
+    sooner: Notify,
+}
+
+impl Leases {
+    /// The leases in the view of `sys/expire/`. None is loaded yet; those that are asked for are read.
+    pub fn new(view: &View, clock: Clock) -> Leases {
+        Leases { view: view.sub("id/"), clock, index: Mutex::default(), loaded: AtomicBool::new(false), sooner: Notify::new() }
+    }
+
+    /// Where these leases have the time from.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads every stored lease. Those that cannot be read are left out, with a word in the log: their tokens are refused.
+    pub async fn load(&self) -> Result<()> {
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            let (below, names): (Vec<String>, Vec<String>) =
+                self.view.list(&folder).await?.into_iter().map(|name| format!("{folder}{name}")).partition(|name| name.ends_with('/'));
+            folders.extend(below);
+            let reads = futures_util::stream::iter(names.into_iter().map(|id| async move {
+                match self.times(&id).await {
+                    Err(Error::Damaged(text)) => tracing::error!(lease = id, "a lease cannot be read: {text}"),
+                    Err(other) => return Err(other),
+                    Ok(_) => {}
+                }
+                Ok(())
+            }));
+            reads.buffer_unordered(CONCURRENT).try_collect::<()>().await?;
+        }
+        self.loaded.store(true, Ordering::Release);
+        self.sooner.notify_one();
+        Ok(())
+    }
+
+    /// Stores a lease, new or changed.
+    pub async fn put(&self, lease: &Lease) -> Result<()> {
+        self.view.put(&lease.lease_id, &lease.to_stored()?).await?;
+        let mut index = self.index();
+        index.insert(&lease.lease_id, Times::from(lease), lease.expire_time.get());
+        let first = index.queue.first().is_some_and(|(_, id)| **id == *lease.lease_id);
+        drop(index);
+        if first {
+            self.sooner.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Removes a lease; a missing one is a success.
+    pub async fn delete(&self, id: &str) -> Result<()> {
+        self.view.delete(id).await?;
+        self.index().remove(id);
+        Ok(())
+    }
+
+    /// The lease as stored.
+    pub async fn get(&self, id: &str) -> Result<Option<Lease>> {
+        match self.view.get(id).await? {
+            Some(bytes) => Lease::from_stored(id, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The times of a lease, from memory once all are loaded.
+    pub async fn times(&self, id: &str) -> Result<Option<Times>> {
+        if let Some(times) = self.index().get(id) {
+            return Ok(Some(times));
+        }
+        if self.loaded.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let Some(lease) = self.get(id).await? else { return Ok(None) };
+        let times = Times::from(&lease);
+        let mut index = self.index();
+        // One that was put meanwhile is newer than what was read.
+        if let Some(newer) = index.get(id) {
+            return Ok(Some(newer));
+        }
+        index.insert(id, times, times.expire.get());
+        Ok(Some(times))
+    }
+
+    /// The names directly below a folder of leases (empty, or ending in `/`).
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
+        self.view.list(folder).await
+    }
+
+    /// All leases whose id begins with `prefix`, once all are loaded; in no order.
+    pub async fn below(&self, prefix: &str) -> Result<Vec<String>> {
+        if !self.loaded.load(Ordering::Acquire) {
+            self.load().await?;
+        }
+        Ok(self.index().leases.keys().filter(|id| id.starts_with(prefix)).map(|id| id.to_string()).collect())
+    }
+
+    /// A lease that has ended, the one that ended first; or when the next one ends.
+    pub fn due(&self) -> Result<Arc<str>, Option<OffsetDateTime>> {
+        let now = self.clock.now();
+        match self.index().queue.first() {
+            Some((expire, id)) if *expire <= now => Ok(id.clone()),
+            Some((expire, _)) => Err(Some(*expire)),
+            None => Err(None),
+        }
+    }
+
+    /// Puts off the end of a lease in memory only, after its revocation failed.
+    pub fn postpone(&self, id: &str, until: OffsetDateTime) {
+        let mut index = self.index();
+        if let Some(times) = index.get(id) {
+            index.insert(id, times, Some(until));
+        }
+    }
+
+    /// Returns when something ends sooner than before.
+    pub async fn changed(&self) {
+        self.sooner.notified().await;
+    }
+}

@@ -1,0 +1,22 @@
+//! The vault: everything between a request and the storage, knowing no wasm, no HTTP and no AWS.
+
+pub mod barrier;
+pub(crate) mod cache;
+pub mod core;
+pub mod crypto;
+pub mod engine;
+pub mod keyring;
+pub mod kv;
+pub mod lease;
+pub mod logical;
+pub(crate) mod mounts;
+pub mod policy;
+pub mod seal;
+pub mod secret;
+pub mod shamir;
+pub(crate) mod system;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod token;
+pub mod unseal;
+pub mod view;

@@ -1,0 +1,205 @@
+//! What a request is once HTTP is taken off it, and what an engine answers.
+//!
+//! Everything that a client can ask for passes through [`Request`] and [`Response`]: the server turns HTTP into the one and
+//! the other into an envelope. An [`Error`]'s case decides the status and the text of the answer; nothing of a backend's text gets into it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::token::Caller;
+
+/// The fields of a JSON object: a request's body or a response's data.
+pub type Fields = Map<String, Value>;
+
+/// What the client wants done. HTTP's PUT and POST are both [`Operation::Update`] until the engine says that the entry is new
+/// (an existence check, which makes it [`Operation::Create`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Write something that is not there yet.
+    Create,
+    /// Write.
+    Update,
+    /// Change some fields of what is there.
+    Patch,
+    /// Read.
+    Read,
+    /// List the names below a folder.
+    List,
+    /// Delete.
+    Delete,
+}
+
+impl Operation {
+    /// Whether it may change anything.
+    pub fn mutates(self) -> bool {
+        !matches!(self, Operation::Read | Operation::List)
+    }
+}
+
+/// A request to a path of the API.
+#[derive(Clone)]
+pub struct Request {
+    /// The id under which log and answer name this request.
+    pub id: String,
+    /// What to do.
+    pub operation: Operation,
+    /// The path after `/v1/`, without a leading slash; inside an engine the part after its mount's path.
+    pub path: String,
+    /// The body's fields, and for a read or a list the query's.
+    pub data: Fields,
+    /// The token that came with it, in the form that the client sent.
+    pub token: Option<Zeroizing<String>>,
+    /// Where the client's connection comes from.
+    pub remote: Option<SocketAddr>,
+    /// Whose token it is, once the core has found out.
+    pub caller: Option<Arc<Caller>>,
+}
+
+/// An authentication that a response hands out: the `auth` member of the envelope.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// The token, in the form for the client.
+    pub client_token: Zeroizing<String>,
+    /// The token's accessor.
+    pub accessor: String,
+    /// All policies.
+    pub policies: Vec<String>,
+    /// Those that the token itself has.
+    pub token_policies: Vec<String>,
+    /// Metadata of the token.
+    pub metadata: Option<Fields>,
+    /// How long it lives.
+    pub lease_duration: Duration,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// `service`.
+    pub token_type: String,
+    /// Whether it has no parent.
+    pub orphan: bool,
+    /// How often it can be used; zero means without limit.
+    pub num_uses: i64,
+    /// The entity, empty if none.
+    pub entity_id: String,
+}
+
+/// What an engine answers.
+#[derive(Clone, Debug, Default)]
+pub struct Response {
+    /// The `data` member. None together with no `auth` and no warnings makes the answer 204.
+    pub data: Option<Fields>,
+    /// The `auth` member.
+    pub auth: Option<Box<Auth>>,
+    /// The `warnings` member.
+    pub warnings: Vec<String>,
+    /// The `lease_duration` member (kv v1 reports one without a lease).
+    pub lease_duration: Duration,
+    /// A status other than 200 (or 204 without content): kv v2 answers 404 with data for a deleted version.
+    pub status: Option<u16>,
+    /// Members of `data` are repeated at the top of the envelope, as the old `sys` paths do.
+    pub flatten: bool,
+}
+
+impl Response {
+    /// An answer without content.
+    pub fn empty() -> Response {
+        Response::default()
+    }
+
+    /// An answer with data.
+    pub fn data(data: Fields) -> Response {
+        Response { data: Some(data), ..Response::default() }
+    }
+
+    /// An answer to a list: `keys`, or not found if there are none.
+    pub fn list(names: Vec<String>) -> Result<Response> {
+        if names.is_empty() {
+            return Err(Error::NotFound);
+        }
+        let mut data = Fields::new();
+        data.insert("keys".to_owned(), names.into());
+        Ok(Response::data(data))
+    }
+
+    /// The same with a warning added.
+    #[must_use]
+    pub fn warn(mut self, warning: impl Into<String>) -> Response {
+        self.warnings.push(warning.into());
+        self
+    }
+}
+
+/// A result with the vault's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request cannot be right: 400 with this text.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 403 `permission denied`.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// 403 with another text.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Nothing there: 404 with no text.
+    #[error("not found")]
+    NotFound,
+    /// No such path: 404 with this text.
+    #[error("{0}")]
+    NoRoute(String),
+    /// The path does not take this operation: 405 `unsupported operation`.
+    #[error("unsupported operation")]
+    UnsupportedOperation,
+    /// 503 `Vault is sealed`.
+    #[error("Vault is sealed")]
+    Sealed,
+    /// 400 with the text of the field's servers.
+    #[error("server is not yet initialized")]
+    NotInitialized,
+    /// The value is over what the storage holds: 413.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The storage failed: 500, or 503 where trying again may help; the text goes to the log only.
+    #[error("storage: {0}")]
+    Storage(#[source] cofferdam_backend::Error),
+    /// What is stored cannot be read: 500; the text goes to the log only.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// 500; the text goes to the log only.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Shorthand for [`Error::BadRequest`].
+    pub fn bad_request(text: impl Into<String>) -> Error {
+        Error::BadRequest(text.into())
+    }
+}
+
+impl From<cofferdam_backend::Error> for Error {
+    fn from(error: cofferdam_backend::Error) -> Error {
+        match error {
+            cofferdam_backend::Error::TooLarge { part, size, limit } => {
+                Error::TooLarge(format!("{part} too large for the storage: {size} bytes, at most {limit}"))
+            }
+            cofferdam_backend::Error::InvalidKey(_) => Error::BadRequest(
+                "the path holds something that cannot be stored (an empty, `.` or `..` segment, or a control character)".to_owned(),
+            ),
+            other => Error::Storage(other),
+        }
+    }
+}
+
+impl From<cofferdam_backend::InvalidKey> for Error {
+    fn from(invalid: cofferdam_backend::InvalidKey) -> Error {
+        cofferdam_backend::Error::from(invalid).into()
+    }
+}

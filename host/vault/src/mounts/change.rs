@@ -1,0 +1,258 @@
+//! Mounting, tuning, moving and unmounting.
+
+use std::collections::BTreeMap;
+
+use super::entry::{Config, Entry};
+use super::{Mounts, Tables};
+use crate::logical::{Error, Result};
+
+/// Paths that no mount may take.
+const PROTECTED: [&str; 5] = ["audit/", "auth/", "cubbyhole/", "identity/", "sys/"];
+
+/// A mount as a client asks for it.
+#[derive(Default)]
+pub(crate) struct Created {
+    /// `kv`, `kv-v1` or `kv-v2`.
+    pub(crate) kind: String,
+    pub(crate) description: String,
+    pub(crate) config: Config,
+    pub(crate) options: Option<BTreeMap<String, String>>,
+    pub(crate) local: bool,
+    pub(crate) seal_wrap: bool,
+    pub(crate) external_entropy_access: bool,
+}
+
+/// What a client changes in a mount; none leaves it.
+#[derive(Default)]
+pub(crate) struct Tune {
+    pub(crate) description: Option<String>,
+    /// Nanoseconds; zero for the server's.
+    pub(crate) default_lease_ttl: Option<u64>,
+    /// Nanoseconds; zero for the server's.
+    pub(crate) max_lease_ttl: Option<u64>,
+    pub(crate) listing_visibility: Option<String>,
+    pub(crate) audit_non_hmac_request_keys: Option<Vec<String>>,
+    pub(crate) audit_non_hmac_response_keys: Option<Vec<String>>,
+    pub(crate) passthrough_request_headers: Option<Vec<String>>,
+    pub(crate) allowed_response_headers: Option<Vec<String>>,
+    pub(crate) options: Option<BTreeMap<String, String>>,
+}
+
+impl Tune {
+    /// The name of some member that is set.
+    fn first(&self) -> Option<&'static str> {
+        [
+            (self.description.is_some(), "description"),
+            (self.default_lease_ttl.is_some(), "default_lease_ttl"),
+            (self.max_lease_ttl.is_some(), "max_lease_ttl"),
+            (self.listing_visibility.is_some(), "listing_visibility"),
+            (self.audit_non_hmac_request_keys.is_some(), "audit_non_hmac_request_keys"),
+            (self.audit_non_hmac_response_keys.is_some(), "audit_non_hmac_response_keys"),
+            (self.passthrough_request_headers.is_some(), "passthrough_request_headers"),
+            (self.allowed_response_headers.is_some(), "allowed_response_headers"),
+            (self.options.is_some(), "options"),
+        ]
+        .into_iter()
+        .find_map(|(set, name)| set.then_some(name))
+    }
+}
+
+impl Mounts {
+    /// Mounts a secrets engine at a path, which ends with a slash.
+    ///
+    /// The engine's first entries are made before the mount is in the table: a cut leaves no mount, and entries that nothing refers to.
+    pub(crate) async fn enable(&self, path: &str, asked: Created) -> Result<()> {
+        let mut tables = self.tables.lock().await;
+        if PROTECTED.iter().any(|protected| path.starts_with(protected)) {
+            return Err(Error::bad_request(format!("cannot mount {path:?}")));
+        }
+        if matches!(asked.kind.as_str(), "system" | "identity" | "cubbyhole" | "token") {
+            return Err(Error::bad_request(format!("mount type of {:?} is not mountable", asked.kind)));
+        }
+        let (kind, options) = kv_options(asked.kind, asked.options)?;
+        if let Some(taken) = self.routes().conflict(path) {
+            return Err(Error::bad_request(format!("path is already in use at {taken}")));
+        }
+        let mut entry = Entry::new("mounts", path, &kind, &asked.description)?;
+        entry.config = asked.config;
+        entry.options = options;
+        entry.local = asked.local;
+        entry.seal_wrap = asked.seal_wrap;
+        entry.external_entropy_access = asked.external_entropy_access;
+        entry.running_plugin_version.clone_from(&self.engines.running_version);
+        let mount = self.engines.open(&entry).await?;
+        tables.add(entry).await?;
+        self.change_routes(|routes| routes.insert(mount));
+        Ok(())
+    }
+
+    /// Takes the secrets engine at a path out of service and deletes what it stored. Nothing there is a success.
+    ///
+    /// The table's entry is marked first and removed last: a cut between the two is finished at the next unseal, or by asking again.
+    pub(crate) async fn disable(&self, path: &str) -> Result<()> {
+        let mut tables = self.tables.lock().await;
+        let Some(entry) = find(&tables, "mounts", path) else { return Ok(()) };
+        if entry.required() {
+            return Err(Error::bad_request(format!("cannot unmount {path:?}")));
+        }
+        let mut marked = entry.clone();
+        marked.mark_unmounting();
+        if marked != entry {
+            tables.replace(marked.clone()).await?;
+        }
+        self.swap(path, Some(self.engines.refused(&marked, "the mount is being deleted"))).await;
+        self.finish_disable(&mut tables, &marked).await
+    }
+
+    /// The rest of an unmount, after the entry is marked.
+    pub(super) async fn finish_disable(&self, tables: &mut Tables, entry: &Entry) -> Result<()> {
+        self.engines.clear(entry).await?;
+        tables.remove(entry).await?;
+        self.change_routes(|routes| routes.remove(&entry.api_path()));
+        Ok(())
+    }
+
+    /// Changes a mount's settings, in one write. Some text if kv data was converted, for the client to be warned of.
+    pub(crate) async fn tune(&self, api_path: &str, tune: Tune) -> Result<Option<String>> {
+        let mut tables = self.tables.lock().await;
+        let Some(old) = tables.entries().find(|entry| entry.api_path() == api_path).cloned() else {
+            return Err(Error::bad_request(format!("tune of path {api_path:?} failed: no mount entry found")));
+        };
+        let Some(first) = tune.first() else { return Ok(None) };
+        if old.required() && old.table != "auth" {
+            return Err(Error::bad_request(format!("cannot tune parameter {first} of {api_path}")));
+        }
+        if old.tainted {
+            return Err(Error::bad_request(format!("cannot tune {api_path}: it is being deleted or moved")));
+        }
+        let entry = tuned(&old, tune)?;
+        if old.kv_version() == entry.kv_version() {
+            tables.replace(entry.clone()).await?;
+            if let Some(mount) = self.at(api_path) {
+                let mount = self.engines.retuned(&mount, entry);
+                self.change_routes(|routes| routes.insert(mount));
+            }
+            return Ok(None);
+        }
+        // The new version is in the table before the data is converted; the engine resumes a conversion that was cut off.
+        tables.replace(entry.clone()).await?;
+        self.swap(api_path, Some(self.engines.refused(&entry, "the mount is being upgraded"))).await;
+        let mount = self.engines.open_or_refuse(&entry).await?;
+        self.swap(api_path, Some(mount)).await;
+        Ok(Some(
+            "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume service shortly."
+                .to_owned(),
+        ))
+    }
+
+    /// Moves the secrets engine at a path to another, in one write. Both end with a slash.
+    pub(crate) async fn remount(&self, from: &str, to: &str) -> Result<()> {
+        let mut tables = self.tables.lock().await;
+        let Some(old) = tables.entries().find(|entry| entry.api_path() == from).cloned() else {
+            return Err(Error::bad_request(format!("no matching mount at {from:?}")));
+        };
+        if PROTECTED.iter().any(|protected| to.starts_with(protected)) {
+            return Err(Error::bad_request(format!("cannot remount to destination {to}")));
+        }
+        if old.required() || old.table == "auth" {
+            return Err(Error::bad_request(format!("cannot remount {from:?}")));
+        }
+        if let Some(taken) = self.routes().conflict(to).filter(|taken| *taken != from || from == to) {
+            return Err(Error::bad_request(format!("path already in use at {taken:?}")));
+        }
+        if old.unmounting() {
+            return Err(Error::bad_request(format!("cannot remount {from:?}: it is being deleted")));
+        }
+        let mut entry = old.clone();
+        to.clone_into(&mut entry.path);
+        // A move that another server began left the mark; this finishes it.
+        entry.tainted = false;
+        tables.replace(entry.clone()).await?;
+        self.swap(from, None).await;
+        let mount = self.engines.open_or_refuse(&entry).await?;
+        self.change_routes(|routes| routes.insert(mount));
+        Ok(())
+    }
+}
+
+fn find(tables: &Tables, table: &str, path: &str) -> Option<Entry> {
+    tables.entries().find(|entry| entry.table == table && entry.path == path).cloned()
+}
+
+/// The engine and the options that a client's type stands for.
+fn kv_options(kind: String, options: Option<BTreeMap<String, String>>) -> Result<(String, Option<BTreeMap<String, String>>)> {
+    let version = match kind.as_str() {
+        "" => return Err(Error::bad_request("backend type must be specified as a string")),
+        "kv" => None,
+        "kv-v1" => Some("1"),
+        "kv-v2" => Some("2"),
+        _ => return Err(Error::bad_request(format!("plugin not found in the catalog: {kind}"))),
+    };
+    let mut options = options;
+    if let Some(version) = version {
+        options.get_or_insert_default().insert("version".to_owned(), version.to_owned());
+    }
+    match options.as_ref().and_then(|options| options.get("version")).map(String::as_str) {
+        None | Some("" | "1" | "2") => Ok(("kv".to_owned(), options)),
+        Some(other) => Err(Error::bad_request(format!("invalid version of the kv engine: {other:?}; it is \"1\" or \"2\""))),
+    }
+}
+
+fn tuned(old: &Entry, tune: Tune) -> Result<Entry> {
+    let mut entry = old.clone();
+    let config = &mut entry.config;
+    if let Some(ttl) = tune.default_lease_ttl {
+        config.default_lease_ttl = ttl;
+    }
+    if let Some(ttl) = tune.max_lease_ttl {
+        config.max_lease_ttl = ttl;
+    }
+    if config.max_lease_ttl > 0 && config.default_lease_ttl > config.max_lease_ttl {
+        return Err(Error::bad_request(format!(
+            "backend max lease TTL of {} would be less than backend default lease TTL of {}",
+            super::seconds(config.max_lease_ttl),
+            super::seconds(config.default_lease_ttl)
+        )));
+    }
+    if let Some(visibility) = tune.listing_visibility {
+        config.listing_visibility = visibility;
+    }
+    for (slot, new) in [
+        (&mut config.audit_non_hmac_request_keys, tune.audit_non_hmac_request_keys),
+        (&mut config.audit_non_hmac_response_keys, tune.audit_non_hmac_response_keys),
+        (&mut config.passthrough_request_headers, tune.passthrough_request_headers),
+        (&mut config.allowed_response_headers, tune.allowed_response_headers),
+    ] {
+        if new.is_some() {
+            *slot = new;
+        }
+    }
+    if let Some(description) = tune.description {
+        entry.description = description;
+    }
+    if let Some(options) = tune.options {
+        tune_options(&mut entry, options)?;
+    }
+    Ok(entry)
+}
+
+/// Options are merged into those that are there; an empty text removes one.
+fn tune_options(entry: &mut Entry, new: BTreeMap<String, String>) -> Result<()> {
+    if let (Some(old), Some(version)) = (entry.kv_version(), new.get("version")) {
+        match (old, version.as_str()) {
+            ("1", "1" | "2") | ("2", "2") => {}
+            ("2", "1") => return Err(Error::bad_request("cannot downgrade mount from version 2")),
+            (_, "") => return Err(Error::bad_request("invalid version provided: 0")),
+            (_, other) => return Err(Error::bad_request(format!("invalid version provided: {other}"))),
+        }
+    }
+    let options = entry.options.get_or_insert_default();
+    for (name, value) in new {
+        if value.is_empty() {
+            options.remove(&name);
+        } else {
+            options.insert(name, value);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! Which engines there are, and how a mount gets one.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use super::router::{Handler, Mount};
+use crate::barrier::Barrier;
+use crate::engine::Engine;
+use crate::kv;
+use crate::logical::{Error, Result};
+use crate::view::View;
+
+/// Makes engines for mounts.
+pub(crate) struct Engines {
+    pub(crate) barrier: Arc<Barrier>,
+    /// The engine of `auth/token/`.
+    pub(crate) token: Arc<dyn Engine>,
+    /// The engine of `cubbyhole/`.
+    pub(crate) cubbyhole: Arc<dyn Engine>,
+    /// How long a lease lives if nobody says otherwise.
+    pub(crate) default_lease_ttl: std::time::Duration,
+    /// The version that the mounts' engines have, as `v1.2.3+builtin.cofferdam`.
+    pub(crate) running_version: String,
+}
+
+impl Engines {
+    /// The mount in service.
+    pub(super) async fn open(&self, entry: &Entry) -> Result<Mount> {
+        if entry.tainted {
+            return Ok(self.refused(entry, "it is being deleted, or was being moved by another server: delete it or move it again"));
+        }
+        let (label, handler) = match (entry.table.as_str(), entry.kind.as_str()) {
+            ("mounts", "system") => ("system", Handler::System),
+            ("mounts", "cubbyhole") => ("cubbyhole", Handler::Engine(self.cubbyhole.clone())),
+            ("auth", "token") => ("token", Handler::Engine(self.token.clone())),
+            ("mounts", "kv" | "generic") => ("kv", self.kv(entry).await?),
+            ("mounts", "identity") => return Ok(self.refused(entry, "this server does not offer identities yet")),
+            (_, kind) => return Ok(self.refused(entry, &format!("this server does not offer engines of type {kind:?}"))),
+        };
+        Ok(Mount { entry: entry.clone(), handler, label, gate: Arc::default() })
+    }
+
+    async fn kv(&self, entry: &Entry) -> Result<Handler> {
+        let view = View::new(self.barrier.clone(), entry.storage_prefix());
+        match entry.kv_version() {
+            None | Some("1") => Ok(self.kv_v1(entry)),
+            Some("2") => {
+                let engine = kv::v2::Kv::new(view, &entry.backend_aware_uuid);
+                engine.setup().await?;
+                Ok(Handler::Engine(Arc::new(engine)))
+            }
+            Some(other) => Ok(Handler::Refused(format!("this server does not know version {other:?} of the kv engine"))),
+        }
+    }
+
+    fn kv_v1(&self, entry: &Entry) -> Handler {
+        let view = View::new(self.barrier.clone(), entry.storage_prefix());
+        let lease = match entry.config.default_lease_ttl {
+            0 => self.default_lease_ttl,
+            nanoseconds => std::time::Duration::from_nanos(nanoseconds),
+        };
+        Handler::Engine(Arc::new(kv::v1::Kv::new(view, lease)))
+    }
+
+    /// The same, except that a mount whose stored state is damaged is refused, and not a reason to stay sealed.
+    pub(super) async fn open_or_refuse(&self, entry: &Entry) -> Result<Mount> {
+        match self.open(entry).await {
+            Err(Error::Damaged(reason)) => {
+                tracing::error!(mount = entry.accessor, reason, "a mount cannot be opened");
+                Ok(self.refused(entry, "what it stored is damaged; the server's log says more"))
+            }
+            opened => opened,
+        }
+    }
+
+    /// The mount with changed settings. Only kv v1 knows of any of them; other engines go on as they are.
+    pub(super) fn retuned(&self, mount: &Mount, entry: Entry) -> Mount {
+        let handler = match (&mount.handler, entry.kv_version()) {
+            (Handler::Engine(_), Some("1")) => self.kv_v1(&entry),
+            (handler, _) => handler.clone(),
+        };
+        Mount { entry, handler, ..mount.clone() }
+    }
+
+    /// The mount out of service.
+    pub(super) fn refused(&self, entry: &Entry, reason: &str) -> Mount {
+        Mount { entry: entry.clone(), handler: Handler::Refused(reason.to_owned()), label: "refused", gate: Arc::default() }
+    }
+
+    /// Deletes what a mount stored.
+    pub(super) async fn clear(&self, entry: &Entry) -> Result<()> {
+        // Without its uuid the prefix would be that of all mounts.
+        if entry.uuid.is_empty() {
+            return Err(Error::Damaged(format!("the mount {:?} has no uuid", entry.accessor)));
+        }
+        View::new(self.barrier.clone(), entry.storage_prefix()).clear().await
+    }
+}

@@ -1,0 +1,176 @@
+//! The mount tables as they are stored.
+//!
+//! There are four: mounts and auth mounts, each with a table for those that are local to one cluster. The single-entry form is
+//! written: one entry `core/mounts` that holds the whole table. OpenBao, on storage with transactions, keeps an entry for each mount
+//! (`core/mounts/<uuid>`); those are read if there is no single entry, and then replaced by one. The two forms are never both a source: with
+//! both present OpenBao takes the single entry and deletes the others, and so does this. The single entry is therefore written before
+//! the others are deleted, and a cut between the two is finished at the next load.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+
+use super::entry::Entry;
+use crate::barrier::Barrier;
+use crate::logical::{Error, Fields, Result};
+
+/// One of the four tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Mounts,
+    LocalMounts,
+    Auth,
+    LocalAuth,
+}
+
+impl Place {
+    /// All, in the order in which they are loaded.
+    pub(crate) const ALL: [Place; 4] = [Place::Mounts, Place::LocalMounts, Place::Auth, Place::LocalAuth];
+
+    /// Where it is stored.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Place::Mounts => "core/mounts",
+            Place::LocalMounts => "core/local-mounts",
+            Place::Auth => "core/auth",
+            Place::LocalAuth => "core/local-auth",
+        }
+    }
+
+    /// The folder of OpenBao's form.
+    fn folder(self) -> String {
+        format!("{}/", self.key())
+    }
+
+    /// Its `type` member, which is also its entries' `table`.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Place::Mounts | Place::LocalMounts => "mounts",
+            Place::Auth | Place::LocalAuth => "auth",
+        }
+    }
+
+    /// The table that an entry belongs in.
+    pub(crate) fn of(entry: &Entry) -> Place {
+        match (entry.table.as_str(), entry.local) {
+            ("auth", false) => Place::Auth,
+            ("auth", true) => Place::LocalAuth,
+            (_, false) => Place::Mounts,
+            (_, true) => Place::LocalMounts,
+        }
+    }
+}
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Table {
+    #[serde(rename = "type")]
+    kind: String,
+    entries: Option<Vec<Entry>>,
+    /// Members that other servers keep here.
+    #[serde(flatten)]
+    other: Fields,
+}
+
+impl Table {
+    /// A table of this kind, empty.
+    pub(crate) fn new(place: Place) -> Table {
+        Table { kind: place.kind().to_owned(), entries: None, other: Fields::new() }
+    }
+
+    /// Its mounts.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        self.entries.as_deref().unwrap_or_default()
+    }
+
+    /// Its mounts, to be changed.
+    pub(crate) fn entries_mut(&mut self) -> &mut Vec<Entry> {
+        self.entries.get_or_insert_default()
+    }
+
+    /// Reads a stored table, compressed or not. `key` is for the error.
+    pub(crate) fn decode(key: &str, stored: &[u8]) -> Result<Table> {
+        let damaged = |reason: String| Error::Damaged(format!("{key}: {reason}"));
+        let text = match stored.split_first() {
+            Some((b'G', rest)) => {
+                let mut text = Vec::new();
+                GzDecoder::new(rest).read_to_end(&mut text).map_err(|error| damaged(format!("gzip: {error}")))?;
+                text
+            }
+            Some((b'S', rest)) => {
+                let mut text = Vec::new();
+                snap::read::FrameDecoder::new(rest).read_to_end(&mut text).map_err(|error| damaged(format!("snappy: {error}")))?;
+                text
+            }
+            Some((b'4' | b'L', _)) => {
+                return Err(damaged(
+                    "is compressed with lz4 or lzw, which only old releases of Vault wrote; have Vault rewrite it (tune a mount)"
+                        .to_owned(),
+                ));
+            }
+            _ => stored.to_vec(),
+        };
+        serde_json::from_slice(&text).map_err(|error| damaged(format!("is no mount table: {error}")))
+    }
+
+    /// As it is stored: `G`, then the JSON text and a newline in gzip.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("writing a mount table: {error}"));
+        let mut text = serde_json::to_vec(self).map_err(|error| failed(&error))?;
+        text.push(b'\n');
+        let mut encoder = GzEncoder::new(vec![b'G'], Compression::best());
+        encoder.write_all(&text).map_err(|error| failed(&error))?;
+        encoder.finish().map_err(|error| failed(&error))
+    }
+
+    /// Loads a table; none if there is nothing stored of it.
+    pub(crate) async fn load(barrier: &Barrier, place: Place) -> Result<Option<Table>> {
+        if let Some(stored) = barrier.get(place.key()).await? {
+            let table = Table::decode(place.key(), &stored)?;
+            remove_per_mount_entries(barrier, place).await?;
+            return Ok(Some(table));
+        }
+        let names = per_mount_entries(barrier, place).await?;
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mut table = Table::new(place);
+        for name in &names {
+            let key = format!("{}{name}", place.folder());
+            let Some(stored) = barrier.get(&key).await? else { continue };
+            let entry: Entry = serde_json::from_slice(&stored).map_err(|error| Error::Damaged(format!("{key}: is no mount: {error}")))?;
+            table.entries_mut().push(entry);
+        }
+        table.entries_mut().sort_by(|a, b| a.path.cmp(&b.path));
+        table.store(barrier, place).await?;
+        remove_per_mount_entries(barrier, place).await?;
+        Ok(Some(table))
+    }
+
+    /// Stores it, in one write.
+    pub(crate) async fn store(&self, barrier: &Barrier, place: Place) -> Result<()> {
+        barrier.put(place.key(), &self.encode()?).await
+    }
+}
+
+/// The table of audit devices without any, as it is stored.
+pub(crate) fn empty_audit_table() -> Result<Vec<u8>> {
+    Table { kind: "audit".to_owned(), ..Table::default() }.encode()
+}
+
+async fn per_mount_entries(barrier: &Barrier, place: Place) -> Result<Vec<String>> {
+    let mut names = barrier.list(&place.folder()).await?;
+    names.retain(|name| !name.ends_with('/'));
+    Ok(names)
+}
+
+async fn remove_per_mount_entries(barrier: &Barrier, place: Place) -> Result<()> {
+    for name in per_mount_entries(barrier, place).await? {
+        barrier.delete(&format!("{}{name}", place.folder())).await?;
+    }
+    Ok(())
+}

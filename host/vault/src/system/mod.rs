@@ -1,0 +1,95 @@
+//! The system backend: the paths below `sys/` that need an unsealed vault.
+//!
+//! Answers, statuses and texts are those of OpenBao 2.7.2, asked with the same requests. What this server does not offer answers as a path
+//! that does not exist.
+
+mod capabilities;
+mod internal;
+mod keys;
+mod leases;
+mod mounts;
+mod params;
+mod policies;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::core::{Active, Core};
+use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::mounts::Entry;
+use crate::token::Caller;
+
+pub(crate) use internal::public;
+
+/// A request to the system backend, with what it works on.
+pub(crate) struct Call<'a> {
+    core: &'a Arc<Core>,
+    active: &'a Arc<Active>,
+    caller: &'a Caller,
+}
+
+impl Call<'_> {
+    /// How the API shows a mount.
+    fn info(&self, entry: &Entry) -> Fields {
+        entry.info(self.active.mounts.running_version())
+    }
+}
+
+/// Answers a request that the client's policies allow. `request.path` is what follows `sys/`.
+pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Caller, request: &Request) -> Result<Response> {
+    let call = Call { core, active, caller };
+    let path = request.path.strip_suffix('/').unwrap_or(&request.path);
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let writes = matches!(request.operation, Operation::Update | Operation::Create);
+    match (first, rest) {
+        ("mounts", _) => mounts::handle(&call, mounts::Family::Secrets, rest, request).await,
+        ("auth", _) => mounts::handle(&call, mounts::Family::Auth, rest, request).await,
+        ("remount", _) => mounts::remount(&call, rest, request).await,
+        ("policy", _) => policies::legacy(&call, rest, request).await,
+        ("policies", _) => match rest.split_once('/').unwrap_or((rest, "")) {
+            ("acl", name) => policies::acl(&call, name, request).await,
+            _ => Err(unsupported_path()),
+        },
+        ("capabilities" | "capabilities-self" | "capabilities-accessor", "") if writes => capabilities::handle(&call, first, request).await,
+        ("leases", _) => leases::handle(&call, rest, request).await,
+        ("internal", _) => internal::handle(&call, rest, request),
+        ("key-status", "") if request.operation == Operation::Read => keys::status(&call),
+        ("rotate", _) => keys::rotate(&call, rest, request).await,
+        // The core seals when this is answered.
+        ("seal", "") if writes => Ok(Response::empty()),
+        // There is no other server to step down for.
+        ("step-down", "") if writes => Ok(Response::empty()),
+        ("audit", "") if request.operation == Operation::Read => Ok(Response::data(Fields::new())),
+        ("audit", _) if writes => Err(Error::bad_request("cannot enable an audit device: this server does not offer any")),
+        ("ha-status", "") if request.operation == Operation::Read => Ok(internal::ha_status(&call)),
+        ("config", "cors") if request.operation == Operation::Read => {
+            Ok(Response { flatten: true, ..Response::data(object([("enabled", false.into())])) })
+        }
+        (
+            "capabilities"
+            | "capabilities-self"
+            | "capabilities-accessor"
+            | "key-status"
+            | "seal"
+            | "step-down"
+            | "audit"
+            | "ha-status"
+            | "config",
+            "" | "cors",
+        ) => Err(Error::UnsupportedOperation),
+        _ => Err(unsupported_path()),
+    }
+}
+
+/// The error of a path that there is not.
+fn unsupported_path() -> Error {
+    Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned())
+}
+
+/// An object with these members.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Fields {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

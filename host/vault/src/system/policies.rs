@@ -1,0 +1,78 @@
+//! `sys/policies/acl` and its older form `sys/policy`.
+
+use super::{Call, object, params};
+use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+
+/// `sys/policies/acl[/<name>]`.
+pub(super) async fn acl(call: &Call<'_>, name: &str, request: &Request) -> Result<Response> {
+    match (name, request.operation) {
+        ("", Operation::List) => Ok(Response::data(object([("keys", call.active.policies.list().await?.into())]))),
+        ("", _) => Err(Error::UnsupportedOperation),
+        (_, Operation::Read) => Ok(Response::data(read(call, name, "policy").await?)),
+        (_, Operation::List) => {
+            let below = format!("{name}/");
+            Response::list(call.active.policies.list().await?.into_iter().filter(|name| name.starts_with(&below)).collect())
+        }
+        _ => write(call, name, request).await,
+    }
+}
+
+/// `sys/policy[/<name>]`.
+pub(super) async fn legacy(call: &Call<'_>, name: &str, request: &Request) -> Result<Response> {
+    let flat = |data: Fields| Response { flatten: true, ..Response::data(data) };
+    match (name, request.operation) {
+        ("", Operation::Read | Operation::List) => {
+            let names = call.active.policies.list().await?;
+            Ok(flat(object([("keys", names.clone().into()), ("policies", names.into())])))
+        }
+        ("", _) | (_, Operation::List) => Err(Error::UnsupportedOperation),
+        (_, Operation::Read) => Ok(flat(read(call, name, "rules").await?)),
+        _ => write(call, name, request).await,
+    }
+}
+
+async fn read(call: &Call<'_>, name: &str, text: &str) -> Result<Fields> {
+    let stored = call.active.policies.stored(name).await?.ok_or(Error::NotFound)?;
+    let mut data = object([
+        ("allow_slashes_in_identity_templates", stored.allow_slashes_in_identity_templates.into()),
+        ("allow_wildcards_in_identity_templates", stored.allow_wildcards_in_identity_templates.into()),
+        ("cas_required", stored.cas_required.into()),
+        ("name", name.trim().to_lowercase().into()),
+        (text, stored.raw.into()),
+        ("version", stored.data_version.into()),
+    ]);
+    for (member, time) in [("modified", stored.modified), ("expiration", stored.expiration)] {
+        if !time.is_zero() {
+            data.insert(member.to_owned(), time.text().into());
+        }
+    }
+    Ok(data)
+}
+
+async fn write(call: &Call<'_>, name: &str, request: &Request) -> Result<Response> {
+    match request.operation {
+        Operation::Delete => {
+            call.active.policies.delete(name).await?;
+            Ok(Response::empty())
+        }
+        Operation::Update | Operation::Create => {
+            let data = &request.data;
+            for unknown in ["cas", "cas_required", "ttl", "expiration"] {
+                // Ignoring them would give the client less safety, or the policy a longer life, than was asked for.
+                if data.get(unknown).is_some_and(|value| !value.is_null() && *value != false && *value != -1) {
+                    return Err(Error::bad_request(format!("{unknown:?} is not supported by this server for policies; leave it out")));
+                }
+            }
+            let policy = params::text(data, "policy")?.filter(|text| !text.is_empty());
+            let rules = params::text(data, "rules")?.filter(|text| !text.is_empty());
+            let deprecated = policy.is_none() && rules.is_some();
+            let warnings = call.active.policies.put(name, &policy.or(rules).unwrap_or_default()).await?;
+            let mut response = Response { warnings, ..Response::empty() };
+            if deprecated {
+                response = response.warn("'rules' is deprecated, please use 'policy' instead");
+            }
+            Ok(response)
+        }
+        _ => Err(Error::UnsupportedOperation),
+    }
+}

@@ -1,0 +1,39 @@
+//! Tokens: who is asking.
+//!
+//! The rule: a token counts only while its entry and its lease are both there and neither says that it is over. A new token's lease is
+//! written before its entry, and a revocation begins with ending the lease, so that wherever the writing of either stops, no
+//! token is usable that should not be, and what is left is cleaned up when the lease has ended.
+
+mod backend;
+mod cidr;
+mod create;
+mod cubbyhole;
+mod entry;
+mod fields;
+mod id;
+mod leases;
+mod revoke;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+pub use backend::Backend;
+pub use cubbyhole::Cubbyhole;
+pub use entry::Entry;
+pub use store::{Parts, Store};
+
+use crate::policy::Acl;
+
+/// Who makes a request: the token, and what it may do.
+pub struct Caller {
+    /// The token.
+    pub entry: Arc<Entry>,
+    /// What it may do.
+    pub acl: Arc<Acl>,
+    /// The token as the client sent it, for answers that show it.
+    pub external_id: Zeroizing<String>,
+}

@@ -1,0 +1,110 @@
+//! Making a new store.
+//!
+//! A marker is written first and deleted last, and the store counts as initialised only without it. In between come first the seal's
+//! entries, then whatever the core sets up through the open barrier (mounts, policies, the root token), then the keyring. So a
+//! cut leaves a store whose initialisation can be run again; that begins with deleting everything that the cut one left. Other
+//! servers look for the keyring, and find none until all else is there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cofferdam_backend::Folder;
+use time::OffsetDateTime;
+
+use super::{Inner, Unsealer, lock};
+use crate::keyring::{KEYRING_PATH, Keyring, rfc3339_nano};
+use crate::logical::{Error, Result};
+use crate::seal::config::SealConfig;
+use crate::seal::{CONFIG_PATH, MASTER_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH, stored};
+use crate::secret::Secret;
+use crate::shamir;
+
+/// Says that the store is being initialised: plain JSON with the time at which that began.
+pub(super) const MARKER_PATH: &str = "core/initializing";
+
+impl Unsealer {
+    /// Begins a new store: writes the seal's entries and opens the barrier. Returns the shares of the unseal key; they are good
+    /// only after [`Unsealer::commit`]. What the new store is to begin with is written in between; if that fails,
+    /// [`Unsealer::seal`] gives up, and the next call begins anew.
+    pub async fn prepare(&self, shares: i64, threshold: i64) -> Result<Vec<Secret>> {
+        let inner = &self.inner;
+        let config = SealConfig::shamir(shares, threshold)?;
+        let _work = inner.work.lock().await;
+        if inner.initialized().await? {
+            return Err(Error::bad_request("Vault is already initialized"));
+        }
+        if inner.preparing.load(Ordering::SeqCst) {
+            return Err(Error::bad_request("Vault is being initialized"));
+        }
+        inner.clear_unfinished().await?;
+
+        let unseal_key = Secret::random()?;
+        let root = Arc::new(Secret::random()?);
+        let keyring = Keyring::generate(root.clone())?;
+        inner.write(STORED_KEYS_PATH, stored::seal(&unseal_key, &root)?).await?;
+        inner.write(CONFIG_PATH, config.to_stored()?).await?;
+        inner.write(MASTER_PATH, keyring.seal(MASTER_PATH, &keyring.root_entry()?)?).await?;
+        inner.write(SHAMIR_KEK_PATH, keyring.seal(SHAMIR_KEK_PATH, unseal_key.expose())?).await?;
+
+        let parts = match config.counts() {
+            (1, _) => vec![unseal_key],
+            (shares, threshold) => {
+                let parts = shamir::split(unseal_key.expose(), shares, threshold)?;
+                parts.iter().map(|part| Secret::from_slice(part)).collect::<Result<_>>()?
+            }
+        };
+        inner.preparing.store(true, Ordering::SeqCst);
+        *lock(&inner.config) = Some(config);
+        inner.barrier.unseal(keyring);
+        Ok(parts)
+    }
+
+    /// Makes the store that [`Unsealer::prepare`] began an initialised one.
+    pub async fn commit(&self) -> Result<()> {
+        let inner = &self.inner;
+        let _work = inner.work.lock().await;
+        if !inner.preparing.load(Ordering::SeqCst) {
+            return Err(Error::Internal("no initialisation is under way".to_owned()));
+        }
+        inner.persist_keyring().await?;
+        inner.remove(MARKER_PATH).await?;
+        inner.preparing.store(false, Ordering::SeqCst);
+        self.start_maintenance();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Deletes what an initialisation that was cut off has left, and marks that another one begins.
+    async fn clear_unfinished(&self) -> Result<()> {
+        if self.read(MARKER_PATH).await?.is_some() {
+            return self.clear_all().await;
+        }
+        for path in [CONFIG_PATH, STORED_KEYS_PATH] {
+            if self.read(path).await?.is_some() {
+                return Err(Error::bad_request(format!(
+                    "the storage holds {path} but no {KEYRING_PATH}: a vault was initialized here before; restore what is missing, or begin with an empty storage"
+                )));
+            }
+        }
+        let marker = serde_json::json!({ "started": rfc3339_nano(OffsetDateTime::now_utc()) });
+        self.write(MARKER_PATH, marker.to_string().into_bytes()).await
+    }
+
+    async fn clear_all(&self) -> Result<()> {
+        // First of all, so that no other server takes what is left for a vault.
+        self.remove(KEYRING_PATH).await?;
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            for name in self.barrier.storage().list(&Folder::new(&folder)?).await? {
+                let name = format!("{folder}{name}");
+                if name.ends_with('/') {
+                    folders.push(name);
+                } else if name != MARKER_PATH {
+                    self.remove(&name).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The care of the keyring while it is open: rotation on request or when due, and storing how much the newest key was used.
+//!
+//! The rule: a new key encrypts nothing before the keyring that holds it is stored, and a keyring never overwrites a newer one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cofferdam_backend::Error as Backend;
+use time::OffsetDateTime;
+
+use super::{Inner, Unsealer, lock};
+use crate::keyring::{KEYRING_PATH, Keyring, Rotation};
+use crate::logical::{Error, Result};
+use crate::seal::MASTER_PATH;
+
+/// How often the newest key is looked at.
+pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
+/// How long a write that was given up may still take effect: longer than any deadline of a backend's call.
+const UNKNOWN_FOR: Duration = Duration::from_secs(120);
+
+impl Unsealer {
+    /// Adds a key of the next term; what is written from now on is encrypted with it.
+    pub async fn rotate(&self) -> Result<()> {
+        let _work = self.inner.work.lock().await;
+        self.inner.rotate().await
+    }
+
+    /// When the newest key is rotated without being asked. [`Error::Sealed`] while sealed.
+    pub fn rotation(&self) -> Result<Rotation> {
+        self.inner.barrier.with_keyring(|keyring| Ok(keyring.rotation().clone()))
+    }
+
+    /// Stores another rule for it.
+    pub async fn set_rotation(&self, rotation: Rotation) -> Result<()> {
+        let inner = &self.inner;
+        let _work = inner.work.lock().await;
+        let changed = inner.barrier.with_keyring(|keyring| keyring.with_rotation(rotation))?;
+        inner.put_keyring(changed.to_stored()?).await?;
+        inner.barrier.replace(changed)
+    }
+
+    /// Stores how much the newest key was used, or rotates it if that is due. Runs every [`MAINTENANCE_INTERVAL`] by itself;
+    /// worth a call before the process ends.
+    pub async fn maintain(&self) -> Result<()> {
+        self.inner.maintain().await
+    }
+}
+
+impl Inner {
+    async fn rotate(&self) -> Result<()> {
+        if self.preparing.load(Ordering::SeqCst) {
+            return Err(Error::Sealed);
+        }
+        let rotated = self.barrier.with_keyring(Keyring::rotated)?;
+        self.put_keyring(rotated.to_stored()?).await?;
+        // From here on the new key is safe. If the copy of the root key cannot be written, the next open writes it; it is
+        // not wrong meanwhile, only under the earlier term.
+        let master = rotated.seal(MASTER_PATH, &rotated.root_entry()?)?;
+        let status = rotated.status();
+        self.barrier.replace(rotated)?;
+        self.counted.store(0, Ordering::SeqCst);
+        tracing::info!(term = status.term, "rotated the encryption key");
+        self.write(MASTER_PATH, master).await
+    }
+
+    pub(super) async fn maintain(&self) -> Result<()> {
+        let _work = self.work.lock().await;
+        if self.barrier.sealed() || self.preparing.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let counted = self.counted.load(Ordering::SeqCst);
+        let (due, used) =
+            self.barrier.with_keyring(|keyring| Ok((keyring.rotation_due(OffsetDateTime::now_utc()), keyring.uncounted(counted))))?;
+        match due {
+            Some(reason) => {
+                tracing::info!(reason, "rotating the encryption key");
+                self.rotate().await
+            }
+            None if used => self.persist_keyring().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stores the keyring with its encryptions as counted so far.
+    pub(super) async fn persist_keyring(&self) -> Result<()> {
+        let (stored, encryptions) = self.barrier.with_keyring(|keyring| {
+            let encryptions = keyring.status().encryptions;
+            Ok((keyring.to_stored()?, encryptions))
+        })?;
+        self.put_keyring(stored).await?;
+        // Counted before it was stored: what was encrypted in between is stored the next time.
+        self.counted.store(encryptions, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Writes the keyring. An earlier write that was given up might take effect after this one and undo it, and with it the only copy
+    /// of a new key; until that cannot be any more, this refuses.
+    async fn put_keyring(&self, stored: Vec<u8>) -> Result<()> {
+        if let Some(until) = *lock(&self.keyring_unknown_until)
+            && let Some(left) = until.checked_duration_since(Instant::now())
+        {
+            let reason = format!("an earlier write of {KEYRING_PATH} may still take effect; try again in {} s", left.as_secs() + 1);
+            return Err(Error::Storage(Backend::Unavailable(reason)));
+        }
+        // Stays set if this future is dropped.
+        *lock(&self.keyring_unknown_until) = Instant::now().checked_add(UNKNOWN_FOR);
+        let result = self.write(KEYRING_PATH, stored).await;
+        if !matches!(result, Err(Error::Storage(Backend::TimedOut(_) | Backend::Unavailable(_) | Backend::Breach(_)))) {
+            *lock(&self.keyring_unknown_until) = None;
+        }
+        result
+    }
+
+    /// Starts the care of the keyring, in place of any earlier one. It ends with the [`Unsealer`].
+    pub(super) fn start_maintenance(self: Arc<Self>) {
+        let weak = Arc::downgrade(&self);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(MAINTENANCE_INTERVAL).await;
+                let Some(inner) = weak.upgrade() else { return };
+                if let Err(error) = inner.maintain().await {
+                    tracing::warn!(%error, "the keyring could not be stored; this is tried again");
+                }
+            }
+        });
+        if let Some(earlier) = lock(&self.maintenance).replace(task.abort_handle()) {
+            earlier.abort();
+        }
+    }
+}
