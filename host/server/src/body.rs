@@ -1,0 +1,69 @@
+//! Request bodies: JSON objects of bounded size, whatever their Content-Type says.
+
+use bytes::Bytes;
+use cofferdam_vault::logical::Fields;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+/// Why a body cannot be used.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// Over the listener's limit.
+    TooLarge,
+    /// The connection broke off.
+    Cut,
+    /// No JSON object; the text says why.
+    Malformed(String),
+}
+
+/// Reads the whole body, at most `limit` bytes of it.
+pub(crate) async fn read(body: Incoming, limit: u64) -> Result<Bytes, BodyError> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    match Limited::new(body, most).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::Cut),
+    }
+}
+
+/// The fields of a JSON object. No bytes at all are an object without fields, as Vault takes them.
+pub(crate) fn fields(bytes: &[u8]) -> Result<Fields, BodyError> {
+    if bytes.is_empty() {
+        return Ok(Fields::new());
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Null) => Ok(Fields::new()),
+        Ok(_) => Err(BodyError::Malformed("an object is expected".to_owned())),
+        Err(error) => Err(BodyError::Malformed(match error.classify() {
+            serde_json::error::Category::Eof => "unexpected end of JSON input".to_owned(),
+            _ => format!("not valid JSON at line {} column {}", error.line(), error.column()),
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_body_and_null_have_no_fields() {
+        assert!(fields(b"").unwrap().is_empty());
+        assert!(fields(b"null").unwrap().is_empty());
+    }
+
+    #[test]
+    fn numbers_are_kept_to_the_digit() {
+        let read = fields(br#"{"n":12345678901234567890123,"f":1.10}"#).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"f":1.10,"n":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn anything_but_an_object_is_refused_without_repeating_it() {
+        for text in ["[1]", "\"hunter2\"", "{\"a\":hunter2}", "{"] {
+            let Err(BodyError::Malformed(why)) = fields(text.as_bytes()) else { panic!("{text}") };
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+}

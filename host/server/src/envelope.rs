@@ -1,0 +1,129 @@
+//! Answers as Vault's clients expect them (vault.md 5.12 of the project's sources names every member).
+
+use bytes::Bytes;
+use cofferdam_vault::logical::{Auth, Error, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderValue, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// An HTTP answer with its whole body.
+pub(crate) type Answer = http::Response<Full<Bytes>>;
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    flattened: Option<&'a Map<String, Value>>,
+    request_id: &'a str,
+    lease_id: &'a str,
+    renewable: bool,
+    lease_duration: u64,
+    data: Option<&'a Map<String, Value>>,
+    wrap_info: Option<()>,
+    warnings: Option<&'a [String]>,
+    auth: Option<Value>,
+}
+
+fn auth_member(auth: &Auth) -> Value {
+    json!({
+        "client_token": auth.client_token.as_str(),
+        "accessor": auth.accessor,
+        "policies": auth.policies,
+        "token_policies": auth.token_policies,
+        "metadata": auth.metadata,
+        "lease_duration": auth.lease_duration.as_secs(),
+        "renewable": auth.renewable,
+        "entity_id": auth.entity_id,
+        "token_type": auth.token_type,
+        "orphan": auth.orphan,
+        "mfa_requirement": null,
+        "num_uses": auth.num_uses,
+    })
+}
+
+/// The answer to a request that was done.
+pub(crate) fn done(request_id: &str, response: &Response) -> Answer {
+    let empty = response.data.is_none() && response.auth.is_none() && response.warnings.is_empty();
+    let status = response.status.and_then(|status| StatusCode::from_u16(status).ok());
+    if empty {
+        return raw(status.unwrap_or(StatusCode::NO_CONTENT), Bytes::new());
+    }
+    let envelope = Envelope {
+        flattened: response.data.as_ref().filter(|_| response.flatten),
+        request_id,
+        lease_id: "",
+        renewable: false,
+        lease_duration: response.lease_duration.as_secs(),
+        data: response.data.as_ref(),
+        wrap_info: None,
+        warnings: Some(response.warnings.as_slice()).filter(|warnings| !warnings.is_empty()),
+        auth: response.auth.as_deref().map(auth_member),
+    };
+    json_answer(status.unwrap_or(StatusCode::OK), &envelope)
+}
+
+/// The answer to a request that was not done. What the log alone may say is logged here, under the request's id.
+pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
+    use cofferdam_backend::Error as Backend;
+    let internal = |status| {
+        tracing::error!(request_id, %error, "request failed");
+        (status, format!("internal error (request {request_id})"))
+    };
+    let (status, text) = match error {
+        Error::BadRequest(text) => (StatusCode::BAD_REQUEST, text.clone()),
+        Error::PermissionDenied => (StatusCode::FORBIDDEN, "permission denied".to_owned()),
+        Error::Forbidden(text) => (StatusCode::FORBIDDEN, text.clone()),
+        Error::NotFound => return errors(StatusCode::NOT_FOUND, &[]),
+        Error::NoRoute(text) => (StatusCode::NOT_FOUND, text.clone()),
+        Error::UnsupportedOperation => (StatusCode::METHOD_NOT_ALLOWED, one_error("unsupported operation")),
+        Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed".to_owned()),
+        Error::NotInitialized => (StatusCode::BAD_REQUEST, error.to_string()),
+        Error::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text.clone()),
+        Error::Storage(Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Busy(_) | Backend::TimedOut(_)) => {
+            tracing::warn!(request_id, %error, "request failed for now");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("storage is not available, try again (request {request_id})"))
+        }
+        Error::Storage(backend) => {
+            tracing::error!(request_id, %error, "storage failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("storage error: {} (request {request_id})", backend.case()))
+        }
+        _ => internal(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    errors(status, &[&text])
+}
+
+/// How Vault prints a single error of a list of errors.
+fn one_error(text: &str) -> String {
+    format!("1 error occurred:\n\t* {text}\n\n")
+}
+
+/// An answer that holds only errors.
+pub(crate) fn errors(status: StatusCode, texts: &[&str]) -> Answer {
+    json_answer(status, &json!({ "errors": texts }))
+}
+
+/// An answer with this value as its JSON.
+pub(crate) fn json_answer(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            raw(status, body.into())
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            raw(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n"))
+        }
+    }
+}
+
+/// An answer with these bytes, and the headers that every answer has.
+pub(crate) fn raw(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = http::Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
+    answer
+}

@@ -1,0 +1,22 @@
+//! The HTTP API: listeners and TLS, requests in, envelopes out.
+//!
+//! It turns HTTP into the vault's requests and back, in the shapes that Vault's clients know, and decides nothing else. The rule it
+//! keeps: nothing of a backend's or a guest's text gets into an answer; a client sees the error's case and a request id.
+
+mod api;
+mod body;
+mod envelope;
+mod listener;
+mod metrics;
+mod query;
+mod serve;
+mod sys;
+mod tls;
+
+pub use listener::{BindError, ListenerConfig};
+pub use metrics::Metrics;
+pub use serve::{Reload, Server, ServerOptions};
+pub use tls::{TlsConfig, TlsError, TlsVersion};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The server as a whole: all listeners over one vault, until it is told to stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cofferdam_vault::core::Core;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::listener::{BindError, Listener, ListenerConfig};
+use crate::metrics::Metrics;
+use crate::tls::{Tls, TlsError};
+
+/// What holds for all listeners.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// How long connections may go on with their requests after the server was told to stop.
+    pub grace: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> ServerOptions {
+        ServerOptions { grace: Duration::from_secs(10) }
+    }
+}
+
+/// Bound listeners.
+pub struct Server {
+    listeners: Vec<Listener>,
+    api: Arc<Api>,
+    options: ServerOptions,
+}
+
+/// Rereads certificates. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reload(Vec<Arc<Tls>>);
+
+impl Server {
+    /// Binds all listeners, or none.
+    pub async fn bind(
+        core: Arc<Core>,
+        listeners: Vec<ListenerConfig>,
+        metrics: Metrics,
+        options: ServerOptions,
+    ) -> Result<Server, BindError> {
+        let mut bound = Vec::with_capacity(listeners.len());
+        for config in listeners {
+            bound.push(Listener::bind(config).await?);
+        }
+        Ok(Server { listeners: bound, api: Arc::new(Api::new(core, metrics)), options })
+    }
+
+    /// Where the listeners are bound, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// A handle for rereading the certificates of all listeners while they run.
+    pub fn reload_handle(&self) -> Reload {
+        Reload(self.listeners.iter().filter_map(Listener::tls).collect())
+    }
+
+    /// Serves until `stop` is ready, then finishes what was begun.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let mut running = JoinSet::new();
+        for listener in self.listeners {
+            running.spawn(listener.run(self.api.clone(), stopped.clone(), self.options.grace));
+        }
+        stop.await;
+        stopping.send_replace(true);
+        while running.join_next().await.is_some() {}
+    }
+}
+
+impl Reload {
+    /// Rereads every listener's certificates. One that cannot be read keeps what it had; all errors are returned.
+    pub fn certificates(&self) -> Vec<TlsError> {
+        self.0.iter().filter_map(|tls| tls.reload().err()).collect()
+    }
+}
