@@ -1,0 +1,277 @@
+//! The command line. Flags are Vault's, and are taken with one dash as well as with two.
+
+use crate::config::{Format, Level};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  it worked; for status: unsealed
+  1  the command line, the configuration or a local file is wrong; for status: any error
+  2  the server refused, or could not be started or reached; for status: sealed; for operator init -status: not initialized";
+
+/// A secrets server whose storage is a sandboxed WebAssembly component.
+#[derive(Debug, Parser)]
+#[command(name = "coffer", version = VERSION.as_str(), after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The version of the binary, of the contract it runs and of its engine.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (contract cofferdam:backend {}; wasmtime {})",
+        env!("CARGO_PKG_VERSION"),
+        cofferdam_runtime::CONTRACT_VERSIONS.join(", "),
+        cofferdam_runtime::WASMTIME_VERSION
+    )
+});
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server
+    Server(ServerArguments),
+    /// Show whether a server is sealed
+    Status(ClientArguments),
+    /// Initialize, unseal and seal a server, and rotate its key
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// Look at components
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// Make a new vault; prints the unseal key's shares and the root token once
+    Init(InitArguments),
+    /// Give one share of the unseal key
+    Unseal(UnsealArguments),
+    /// Seal the vault
+    Seal(ClientArguments),
+    /// Add a new key to the keyring, for what is written from now on
+    Rotate(ClientArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Show what a component is, what it asks for and its digest; nothing of it is run
+    Inspect(InspectArguments),
+    /// Show the component embedded in this binary and those in a plugin directory
+    List(ListArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "SIGHUP rereads the TLS certificates. SIGTERM and SIGINT end the server after the requests under way.
+
+Environment: of each variable BAO_… counts before VAULT_…: API_ADDR, CLUSTER_ADDR, LOG_LEVEL, LOG_FORMAT, CONFIG_PATH, DEV_ROOT_TOKEN_ID,
+DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components.
+
+Exit codes: 0 ended by a signal, 1 wrong command line or configuration, 2 could not start.")]
+pub(crate) struct ServerArguments {
+    /// Configuration file, or directory of *.hcl and *.json files; may be given several times
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) config: Vec<PathBuf>,
+    /// trace, debug, info, warn or error; comes over environment and configuration
+    #[arg(long, value_enum, ignore_case = true)]
+    pub(crate) log_level: Option<Level>,
+    /// standard or json; comes over environment and configuration
+    #[arg(long, value_enum, ignore_case = true)]
+    pub(crate) log_format: Option<Format>,
+    /// Append the log to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dev: DevArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArguments {
+    /// Start an initialized and unsealed server for trying out; not for production
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", conflicts_with = "config")]
+    pub(crate) dev: bool,
+    /// The root token of the dev server
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) dev_root_token_id: Option<String>,
+    /// The address of the dev server [default: 127.0.0.1:8200]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) dev_listen_address: Option<String>,
+    /// Do not write the dev server's root token to ~/.vault-token
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub(crate) dev_no_store_token: bool,
+    /// Keep the dev server's data in this empty directory, rather than in one that is removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dev_storage_path: Option<PathBuf>,
+    /// Look for components in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dev_plugin_dir: Option<PathBuf>,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatArguments {
+    /// [default: table; BAO_FORMAT, VAULT_FORMAT]
+    #[arg(long, value_enum, ignore_case = true)]
+    pub(crate) format: Option<OutputFormat>,
+}
+
+/// Flags of every command that talks to a server. Not given, they come from the environment, `BAO_…` before `VAULT_…`.
+#[derive(Debug, Args)]
+#[command(after_help = "The token comes from BAO_TOKEN or VAULT_TOKEN, else from ~/.vault-token.")]
+pub(crate) struct ClientArguments {
+    /// URL of the server [default: https://127.0.0.1:8200; BAO_ADDR, VAULT_ADDR]
+    #[arg(long, value_name = "URL")]
+    pub(crate) address: Option<String>,
+    /// Authorities to trust, as PEM, in place of the system's [BAO_CACERT, VAULT_CACERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// Certificate to show, as PEM [BAO_CLIENT_CERT, VAULT_CLIENT_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// Its key, as PEM [BAO_CLIENT_KEY, VAULT_CLIENT_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// Name that the server's certificate must have [BAO_TLS_SERVER_NAME, VAULT_TLS_SERVER_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
+    /// Do not check the server's certificate: anybody could be the server [BAO_SKIP_VERIFY, VAULT_SKIP_VERIFY]
+    #[arg(long)]
+    pub(crate) tls_skip_verify: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Number of shares that the unseal key is split into
+    #[arg(long, short = 'n', default_value_t = 5)]
+    pub(crate) key_shares: u64,
+    /// Number of shares that unseal
+    #[arg(long, short = 't', default_value_t = 3)]
+    pub(crate) key_threshold: u64,
+    /// Only show whether there is a vault: exit code 0 if there is, 2 if not
+    #[arg(long)]
+    pub(crate) status: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnsealArguments {
+    /// A share of the unseal key; `-` reads it from standard input. Left out, it is asked for, which keeps it out of the shell's history
+    pub(crate) key: Option<String>,
+    /// Forget the shares given so far
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) reset: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// The component, a .wasm file
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: FormatArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// The plugin directory
+    #[arg(value_name = "DIR", conflicts_with = "config")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Take the plugin directory from this configuration
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) config: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArguments,
+}
+
+/// The arguments with Vault's single-dash long flags (`-dev`, `-config=x`) given their second dash. After `--` nothing changes.
+pub(crate) fn normalized(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut flags = true;
+    arguments
+        .into_iter()
+        .map(|argument| {
+            flags &= argument != "--";
+            match argument.to_str() {
+                Some(text) if flags && is_long_flag(text) => format!("-{text}").into(),
+                _ => argument,
+            }
+        })
+        .collect()
+}
+
+/// One dash, then a name of two letters or more.
+fn is_long_flag(text: &str) -> bool {
+    let Some(name) = text.strip_prefix('-').map(|rest| rest.split('=').next().unwrap_or(rest)) else { return false };
+    name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, Command, OperatorCommand, normalized};
+    use clap::{CommandFactory, Parser};
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        Arguments::try_parse_from(normalized(line.split_whitespace().map(Into::into))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_take_one_dash_or_two() {
+        for line in [
+            "coffer server -dev -dev-root-token-id=root -dev-listen-address 127.0.0.1:1 -log-level=Debug -dev-no-store-token",
+            "coffer server --dev --dev-root-token-id root --dev-listen-address=127.0.0.1:1 --log-level DEBUG --dev-no-store-token=true",
+        ] {
+            let Ok(Arguments { command: Command::Server(server) }) = parse(line) else { panic!("{line}") };
+            assert!(server.dev.dev && server.dev.dev_no_store_token, "{line}");
+            assert_eq!(server.dev.dev_root_token_id.as_deref(), Some("root"));
+            assert_eq!(server.dev.dev_listen_address.as_deref(), Some("127.0.0.1:1"));
+            assert_eq!(server.log_level, Some(crate::config::Level::Debug));
+        }
+    }
+
+    #[test]
+    fn short_flags_and_operands_keep_their_dash() {
+        let Ok(Arguments { command: Command::Operator(OperatorCommand::Init(init)) }) =
+            parse("coffer operator init -n 3 -t=2 -format=json")
+        else {
+            panic!()
+        };
+        assert_eq!((init.key_shares, init.key_threshold), (3, 2));
+        let Ok(Arguments { command: Command::Operator(OperatorCommand::Unseal(unseal)) }) = parse("coffer operator unseal -") else {
+            panic!()
+        };
+        assert_eq!(unseal.key.as_deref(), Some("-"));
+        assert_eq!(normalized(["-dev".into(), "--".into(), "-dev".into()]), ["--dev", "--", "-dev"]);
+    }
+
+    #[test]
+    fn several_configurations_are_kept_in_order() {
+        let Ok(Arguments { command: Command::Server(server) }) = parse("coffer server -config a -config=b --config c") else { panic!() };
+        assert_eq!(server.config, ["a", "b", "c"].map(std::path::PathBuf::from));
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused() {
+        assert!(parse("coffer server -dev -config=a").unwrap_err().contains("cannot be used with"));
+        assert!(parse("coffer operator unseal -reset abc").unwrap_err().contains("cannot be used with"));
+        assert!(parse("coffer serve").unwrap_err().contains("server"));
+        assert!(parse("coffer status -adress=x").unwrap_err().contains("--address"));
+    }
+}

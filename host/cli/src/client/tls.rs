@@ -1,0 +1,130 @@
+//! TLS of the client commands.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What the operator said about TLS.
+pub(crate) struct Settings {
+    /// Authorities in place of the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// The certificate to show.
+    pub client_cert: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
+    /// The name that the server's certificate must have, if not the host's.
+    pub server_name: Option<String>,
+    /// Do not check the server's certificate.
+    pub skip_verify: bool,
+}
+
+/// Makes TLS connections to one host.
+pub(crate) struct Connector {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Connector {
+    /// Reads the files; errors name them.
+    pub(crate) fn new(settings: &Settings, host: &str) -> Result<Self, String> {
+        let name = settings.server_name.clone().unwrap_or_else(|| host.to_owned());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = if settings.skip_verify {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+        } else {
+            builder.with_root_certificates(roots(settings.ca_cert.as_deref())?)
+        };
+        let config = match (&settings.client_cert, &settings.client_key) {
+            (Some(cert), Some(key)) => {
+                let key_der =
+                    PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: a PEM private key expected: {error}", key.display()))?;
+                builder
+                    .with_client_auth_cert(certificates(cert)?, key_der)
+                    .map_err(|error| format!("{} and {}: {error}", cert.display(), key.display()))?
+            }
+            (None, None) => builder.with_no_client_auth(),
+            _ => return Err("--client-cert and --client-key are needed both or neither".to_owned()),
+        };
+        let name = ServerName::try_from(name.clone()).map_err(|_| format!("{name:?} is neither a DNS name nor an IP address"))?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+
+    /// The handshake.
+    pub(crate) async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+        self.connector.connect(self.name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    match read {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("{}: PEM certificates expected, found none", path.display())),
+        Err(error) => Err(format!("{}: PEM certificates expected: {error}", path.display())),
+    }
+}
+
+fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    match ca_cert {
+        Some(path) => {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+        }
+        // A system may have none, and some that cannot be read: a server whose authority is missing is then refused.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    Ok(roots)
+}
+
+/// Accepts any certificate, but still checks that the server has its key.
+#[derive(Debug)]
+struct Unchecked(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unchecked {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

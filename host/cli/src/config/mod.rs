@@ -1,0 +1,280 @@
+//! The configuration of `coffer server`: Vault's file, read strictly.
+//!
+//! The rule: a key is supported, or known and ignored with a warning where ignoring it cannot weaken safety, or an error. An unknown
+//! key is an error. Every error names file, line and column, the key, what was expected and what to do.
+//!
+//! Several files are merged as Vault merges them: of a scalar the last file's counts, of the two lease times the greatest, of
+//! switches `true`; listeners add up. Within one file a repeated attribute is an error. Environment variables come over the files.
+
+mod environment;
+mod error;
+mod files;
+mod keys;
+mod listener;
+mod nearest;
+mod schema;
+mod storage;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+
+use crate::config::keys::Scope;
+use cofferdam_hcl::{Item, Object};
+pub(crate) use environment::Environment;
+pub(crate) use error::{ConfigError, Place};
+pub(crate) use files::load;
+pub(crate) use listener::{Listener, REQUEST_DURATION, REQUEST_SIZE, resolve};
+use std::path::PathBuf;
+use std::time::Duration;
+pub(crate) use storage::Storage;
+
+/// What the operator configured, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Where the data is.
+    pub storage: Storage,
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    /// Where `.wasm` files are looked for.
+    pub plugin_directory: Option<PathBuf>,
+    /// `log_level`, `log_format`, `log_file`.
+    pub log: LogConfig,
+    /// Where the process writes its id.
+    pub pid_file: Option<PathBuf>,
+    /// The address that clients are told.
+    pub api_addr: Option<String>,
+    /// The address that other servers would be told.
+    pub cluster_addr: Option<String>,
+    /// The name written at initialisation.
+    pub cluster_name: Option<String>,
+    /// Lease time of tokens that ask for none.
+    pub default_lease_ttl: Duration,
+    /// Longest lease time.
+    pub max_lease_ttl: Duration,
+    /// What was ignored, for the log.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// The configuration of a dev server; the environment comes over it as over a file's.
+    pub(crate) fn dev(
+        storage: Storage,
+        listener: Listener,
+        api_addr: String,
+        plugin_directory: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let listeners = vec![listener::Draft::from(listener)];
+        let builder = Builder { storage: Some(storage), listeners, api_addr: Some(api_addr), plugin_directory, ..Builder::default() };
+        builder.finish(environment, "dev server")
+    }
+}
+
+/// How the server logs. None is the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    /// `log_level`.
+    pub level: Option<Level>,
+    /// `log_format`.
+    pub format: Option<Format>,
+    /// `log_file`: appended to. None logs to standard error.
+    pub file: Option<PathBuf>,
+}
+
+/// Log levels, by Vault's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    #[value(alias = "warning")]
+    Warn,
+    #[value(alias = "err")]
+    Error,
+}
+
+/// Log formats, by Vault's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people.
+    Standard,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Level {
+    /// Reads a level's name in any case.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        <Self as clap::ValueEnum>::from_str(text.trim(), true)
+            .map_err(|_| format!("expected trace, debug, info, warn or error, found {text:?}"))
+    }
+}
+
+impl Format {
+    /// Reads a format's name in any case.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        <Self as clap::ValueEnum>::from_str(text.trim(), true).map_err(|_| format!("expected standard or json, found {text:?}"))
+    }
+}
+
+/// Vault's lease time where none is configured: 32 days.
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(32 * 24 * 3600);
+
+/// Collects what the files say, one after the other.
+#[derive(Default)]
+struct Builder {
+    storage: Option<Storage>,
+    listeners: Vec<listener::Draft>,
+    seal: Option<Place>,
+    plugin_directory: Option<PathBuf>,
+    log: LogConfig,
+    pid_file: Option<PathBuf>,
+    api_addr: Option<String>,
+    cluster_addr: Option<String>,
+    cluster_name: Option<String>,
+    default_lease_ttl: Option<(Duration, Place)>,
+    max_lease_ttl: Option<(Duration, Place)>,
+    request_duration: Option<Duration>,
+    warnings: Vec<String>,
+}
+
+impl Builder {
+    fn file(&mut self, file: &files::Source, root: &Object) -> Result<(), ConfigError> {
+        let scope = Scope { file, name: "at the top level", keys: schema::TOP };
+        scope.check(root, &mut self.warnings)?;
+        let storages: Vec<&Item> = root.named("storage").chain(root.named("backend")).collect();
+        if let [_, second, ..] = storages.as_slice() {
+            return Err(file.error(second.error("only one storage block is allowed: remove all but one")));
+        }
+        for item in &storages {
+            self.storage = Some(storage::read(file, item)?);
+        }
+        for item in root.named("listener") {
+            for block in file.blocks(item, "a listener's type, as in listener \"tcp\" { … }")? {
+                self.listeners.push(listener::read(file, &block, &mut self.warnings)?);
+            }
+        }
+        for item in root.named("seal") {
+            self.seal(file, item)?;
+        }
+        if let Some(item) = root.get("telemetry") {
+            telemetry::read(file, item, &mut self.warnings)?;
+        }
+        self.scalars(file, root)
+    }
+
+    fn scalars(&mut self, file: &files::Source, root: &Object) -> Result<(), ConfigError> {
+        let text = |name: &str| {
+            file.value(root, name, |value| value.string()).map(|found| found.map(|(text, _)| text).filter(|text| !text.is_empty()))
+        };
+        let duration = |name: &str| file.value(root, name, |value| value.duration());
+        replace(&mut self.plugin_directory, text("plugin_directory")?.map(PathBuf::from));
+        replace(&mut self.log.file, text("log_file")?.map(PathBuf::from));
+        replace(&mut self.pid_file, text("pid_file")?.map(PathBuf::from));
+        replace(&mut self.api_addr, text("api_addr")?);
+        replace(&mut self.cluster_addr, text("cluster_addr")?);
+        replace(&mut self.cluster_name, text("cluster_name")?);
+        for (name, address) in [("api_addr", &self.api_addr), ("cluster_addr", &self.cluster_addr)] {
+            if let (Some(item), Some(address)) = (root.get(name), address) {
+                check_address(address).map_err(|message| file.error(item.error(message)))?;
+            }
+        }
+        replace(&mut self.log.level, file.parsed(root, "log_level", Level::parse)?);
+        replace(&mut self.log.format, file.parsed(root, "log_format", Format::parse)?);
+        replace(&mut self.request_duration, duration("default_max_request_duration")?.map(|(time, _)| time).filter(|time| !time.is_zero()));
+        // Vault takes the greatest of several files' lease times.
+        greatest(&mut self.default_lease_ttl, duration("default_lease_ttl")?);
+        greatest(&mut self.max_lease_ttl, duration("max_lease_ttl")?);
+        Ok(())
+    }
+
+    fn seal(&mut self, file: &files::Source, item: &Item) -> Result<(), ConfigError> {
+        for block in file.blocks(item, "a seal's type, as in seal \"shamir\" { }")? {
+            let kind = block.label.text.to_ascii_lowercase();
+            let error = |message: &str| Err(file.at(block.label.pos, format!("seal {kind:?}: {message}")));
+            if self.seal.is_some() {
+                return error("a second seal: only one is supported, and migration between seals is not built in yet");
+            }
+            match kind.as_str() {
+                "shamir" => {}
+                "awskms" => {
+                    return error(
+                        "not built in yet: this release unseals with Shamir key shares; remove the stanza, or keep using the server that has this seal",
+                    );
+                }
+                _ => return error("no such seal here: supported is shamir (the default); remove the stanza"),
+            }
+            if let Some(first) = block.body.items.first() {
+                return Err(file.error(first.error("a shamir seal has no settings: remove it")));
+            }
+            self.seal = Some(file.place(block.label.pos));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, environment: &Environment, files: &str) -> Result<Config, ConfigError> {
+        environment.apply(&mut self)?;
+        let missing = |what: &str| Err(ConfigError::whole(files, what));
+        let Some(storage) = self.storage else {
+            return missing("no storage is configured: add storage \"filesystem\" { path = \"/var/lib/coffer\" }");
+        };
+        if self.listeners.is_empty() {
+            return missing("no listener is configured: add listener \"tcp\" { address = \"127.0.0.1:8200\" … }");
+        }
+        let max = self.max_lease_ttl.as_ref().map_or(LEASE_TTL, |(time, _)| *time);
+        let default = match &self.default_lease_ttl {
+            Some((time, place)) if *time > max => {
+                let message = format!(
+                    "default_lease_ttl: {} s is longer than max_lease_ttl, which is {} s: lower one or raise the other",
+                    time.as_secs(),
+                    max.as_secs()
+                );
+                return Err(ConfigError::new(place.clone(), message));
+            }
+            Some((time, _)) => *time,
+            None => LEASE_TTL.min(max),
+        };
+        let request_duration = self.request_duration.unwrap_or(listener::REQUEST_DURATION);
+        Ok(Config {
+            storage,
+            listeners: self.listeners.into_iter().map(|draft| draft.finish(request_duration)).collect(),
+            plugin_directory: self.plugin_directory,
+            log: self.log,
+            pid_file: self.pid_file,
+            api_addr: self.api_addr,
+            cluster_addr: self.cluster_addr,
+            cluster_name: self.cluster_name,
+            default_lease_ttl: default,
+            max_lease_ttl: max,
+            warnings: self.warnings,
+        })
+    }
+}
+
+fn replace<T>(old: &mut Option<T>, new: Option<T>) {
+    if new.is_some() {
+        *old = new;
+    }
+}
+
+/// Zero means the default, as in Vault.
+fn greatest(old: &mut Option<(Duration, Place)>, new: Option<(Duration, Place)>) {
+    if let Some(new) = new.filter(|(time, _)| !time.is_zero())
+        && old.as_ref().is_none_or(|(old, _)| *old < new.0)
+    {
+        *old = Some(new);
+    }
+}
+
+/// An address that others are told: a URL with a host.
+fn check_address(address: &str) -> Result<(), String> {
+    let wrong = || format!("expected an address such as https://vault.example.com:8200, found {address:?}");
+    if address.contains("{{") {
+        return Err(format!("templates such as {address:?} are not evaluated: write the address"));
+    }
+    let uri: http::Uri = address.parse().map_err(|_| wrong())?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(()),
+        _ => Err(wrong()),
+    }
+}

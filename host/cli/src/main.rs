@@ -1,0 +1,55 @@
+//! `coffer`: the server, and the commands that an operator needs beside it.
+//!
+//! The rule: before anything else the process closes what could leak (file rights, core dumps); the exit code says whether a command
+//! worked, as Vault's do.
+
+mod args;
+mod client;
+mod component;
+mod config;
+mod exit;
+mod harden;
+mod operator;
+mod output;
+mod plugin;
+mod server;
+mod status;
+
+use args::{Arguments, Command, OperatorCommand, PluginCommand};
+use clap::Parser;
+use exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // No thread runs yet, and none may before this is done: the umask and the limits are the process's.
+    let hardened = harden::process();
+    let arguments = match Arguments::try_parse_from(args::normalized(std::env::args_os())) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            return match error.print() {
+                Ok(()) => code.into(),
+                Err(_) => Exit::Usage.into(),
+            };
+        }
+    };
+    let environment = config::Environment::of_process();
+    let result = match arguments.command {
+        Command::Server(arguments) => hardened.map_err(Into::into).and_then(|()| server::run(arguments, &environment)),
+        Command::Status(arguments) => client::block_on(status::run(&arguments, &environment)),
+        Command::Operator(OperatorCommand::Init(arguments)) => client::block_on(operator::init(&arguments, &environment)),
+        Command::Operator(OperatorCommand::Unseal(arguments)) => client::block_on(operator::unseal(&arguments, &environment)),
+        Command::Operator(OperatorCommand::Seal(arguments)) => client::block_on(operator::seal(&arguments, &environment)),
+        Command::Operator(OperatorCommand::Rotate(arguments)) => client::block_on(operator::rotate(&arguments, &environment)),
+        Command::Plugin(PluginCommand::Inspect(arguments)) => plugin::inspect(&arguments, &environment),
+        Command::Plugin(PluginCommand::List(arguments)) => plugin::list(&arguments, &environment),
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            eprintln!("{}", failure.message);
+            failure.code.into()
+        }
+    }
+}
