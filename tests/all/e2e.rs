@@ -1,0 +1,14 @@
+//! The built server as a process: real clients and the real `bao` beside it, hard kills, signals, TLS, stores exchanged.
+//!
+//! Rule: each test starts its own servers on free loopback ports in its own directory, bounds every wait, and ends what it
+//! started also when it fails.
+
+mod bao;
+mod commands;
+mod crash;
+mod lifecycle;
+mod parity;
+mod process;
+mod refusals;
+mod store;
+mod tls;

@@ -1,0 +1,266 @@
+//! Server processes, the programs they come from, and plain HTTP requests to them.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::http::Request;
+
+const START: Duration = Duration::from_secs(60);
+
+/// The checkout's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// A program or folder that `cargo xtask` builds or fetches: by its variable, else where xtask puts it.
+fn given(variable: &str, usual: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(|| root().join(usual), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo xtask test`, or `cargo xtask build` and `cargo xtask fetch` once", path.display());
+    path
+}
+
+/// A command of the server's binary.
+pub(crate) fn coffer() -> Command {
+    let mut command = Command::new(given("COFFER_BIN", "target/release/coffer"));
+    // One cache of compiled code for all tests: a fresh one per test would compile the same component every time.
+    command.env("COFFER_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("coffer-cache"));
+    command
+}
+
+/// The built filesystem component.
+pub(crate) fn component() -> PathBuf {
+    given("GUESTS_DIR", "target/guests").join("filesystem.wasm")
+}
+
+/// The real `bao`.
+pub(crate) fn bao() -> PathBuf {
+    given("TOOLS_DIR", ".tools").join("bin/bao")
+}
+
+/// A script below tests/clients, run by the Python that has hvac and cryptography.
+pub(crate) fn script(name: &str) -> Command {
+    let mut command = Command::new(given("TOOLS_DIR", ".tools").join("py/bin/python3"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(root().join("tests/clients").join(name));
+    command
+}
+
+/// Runs to the end, or kills and fails when that takes longer than `limit`.
+pub(crate) fn finish(command: &mut Command, limit: Duration) -> Output {
+    let name = format!("{command:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let (out, err) = (dir.path().join("out"), dir.path().join("err"));
+    command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+    let status = wait(&mut child, limit);
+    let output = |status| Output { status, stdout: fs::read(&out).unwrap(), stderr: fs::read(&err).unwrap() };
+    match status {
+        Some(status) => output(status),
+        None => {
+            let _ = child.kill();
+            let output = output(child.wait().unwrap());
+            panic!("{name} does not end within {limit:?}:\n{}", text(&output));
+        }
+    }
+}
+
+/// Like `finish`, and the program must succeed.
+pub(crate) fn succeed(command: &mut Command, limit: Duration) -> Output {
+    let output = finish(command, limit);
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text(&output));
+    output
+}
+
+/// What a program wrote, to both outputs.
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if begin.elapsed() > limit {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A port that is free, with a free one after it: a development `bao` takes that for its cluster.
+pub(crate) fn free_port() -> u16 {
+    for _ in 0..1000 {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no two free ports in a row");
+}
+
+/// A server process, killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    agent: ureq::Agent,
+    /// Of the form http://127.0.0.1:PORT.
+    pub(crate) address: String,
+    /// The token of `call`.
+    pub(crate) token: String,
+    log: PathBuf,
+    _dir: Option<TempDir>,
+}
+
+impl Server {
+    /// Starts a program as a server and waits until its address answers.
+    pub(crate) fn start(command: &mut Command, address: &str, log: PathBuf, dir: Option<TempDir>) -> Self {
+        let mut server = Self::spawn(command, address, log, dir);
+        let begin = Instant::now();
+        while server.try_call("GET", "sys/seal-status", None).is_err() {
+            let ended = server.child.try_wait().unwrap();
+            assert!(ended.is_none() && begin.elapsed() < START, "the server does not answer ({ended:?}):\n{}", server.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    /// Starts a program as a server without waiting for it.
+    pub(crate) fn spawn(command: &mut Command, address: &str, log: PathBuf, dir: Option<TempDir>) -> Self {
+        let out = File::options().create(true).append(true).open(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        Self { child, agent, address: address.to_owned(), token: String::new(), log, _dir: dir }
+    }
+
+    /// Our server on a directory below `dir`, one plain listener; `more` is added to the configuration.
+    pub(crate) fn on(dir: &Path, more: &str) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let config = dir.join("coffer.hcl");
+        fs::write(&config, configuration(dir, &address) + more).unwrap();
+        Self::start(coffer().args(["server", "--config"]).arg(&config), &format!("http://{address}"), dir.join("log"), None)
+    }
+
+    /// Our development server, with the root token `root`.
+    pub(crate) fn dev() -> Self {
+        let (dir, address) = (tempfile::tempdir().unwrap(), format!("127.0.0.1:{}", free_port()));
+        let mut command = coffer();
+        command.args(["server", "--dev", "--dev-root-token-id=root", "--dev-no-store-token"]);
+        command.arg(format!("--dev-listen-address={address}")).env("HOME", dir.path());
+        let log = dir.path().join("log");
+        let mut server = Self::start(&mut command, &format!("http://{address}"), log, Some(dir));
+        server.token = "root".to_owned();
+        server.until_active();
+        server
+    }
+
+    /// What the server has written so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The server's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One request below /v1/, with the status and the JSON of the answer.
+    pub(crate) fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), ureq::Error> {
+        let mut request = Request::builder().method(method).uri(format!("{}/v1/{path}", self.address));
+        if !self.token.is_empty() {
+            request = request.header("X-Vault-Token", &self.token);
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut response = self.agent.run(request.body(body)?)?;
+        let text = response.body_mut().read_to_string()?;
+        Ok((response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    /// Like `try_call`, and the server must answer.
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.try_call(method, path, body.as_ref()).unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()))
+    }
+
+    /// Like `call`, and the answer must be a success; gives back its JSON.
+    pub(crate) fn done(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.call(method, path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// Initialises and unseals; keeps the root token and gives back the unseal keys.
+    pub(crate) fn initialise(&mut self, shares: u8, threshold: u8) -> Vec<String> {
+        let made = self.done("PUT", "sys/init", Some(json!({"secret_shares": shares, "secret_threshold": threshold})));
+        let keys: Vec<String> = serde_json::from_value(made["keys_base64"].clone()).unwrap();
+        self.token = made["root_token"].as_str().unwrap().to_owned();
+        self.unseal(keys.get(..usize::from(threshold)).unwrap());
+        keys
+    }
+
+    /// Gives the unseal keys and waits until the server serves.
+    pub(crate) fn unseal(&self, keys: &[String]) {
+        for key in keys {
+            self.done("PUT", "sys/unseal", Some(json!({"key": key})));
+        }
+        self.until_active();
+    }
+
+    /// Waits until the server is unsealed and active.
+    pub(crate) fn until_active(&self) {
+        let begin = Instant::now();
+        while self.call("GET", "sys/health", None).0 != 200 {
+            assert!(begin.elapsed() < START, "the server does not become active:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        succeed(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]), Duration::from_secs(5));
+    }
+
+    /// Kills the process as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for the process to end on its own.
+    pub(crate) fn ended(&mut self, limit: Duration) -> ExitStatus {
+        wait(&mut self.child, limit).unwrap_or_else(|| panic!("the server does not end within {limit:?}:\n{}", self.log()))
+    }
+
+    /// Asks the server to end, which it must do cleanly.
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        let status = self.ended(Duration::from_secs(30));
+        assert!(status.success(), "{status} on SIGTERM:\n{}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration on the directory `dir`/data with one plain listener.
+pub(crate) fn configuration(dir: &Path, address: &str) -> String {
+    format!(
+        "storage \"filesystem\" {{\n  path = \"{}\"\n}}\nlistener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\n\
+         api_addr = \"http://{address}\"\n",
+        dir.join("data").display()
+    )
+}

@@ -1,0 +1,14 @@
+//! Every test that crosses crates, as one binary: linking is what takes long.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod e2e;
+#[cfg(test)]
+mod filesystem;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod runtime;

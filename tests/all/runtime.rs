@@ -1,0 +1,49 @@
+//! The runtime as a library: what it loads and refuses, how it pools instances, what it caches, which directories it grants.
+//!
+//! What guests may not do is in `hostile.rs`. Both use the components that `cargo xtask build` puts into `target/guests`.
+
+mod caching;
+mod directories;
+mod loading;
+mod pooling;
+mod sealing;
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+use cofferdam_backend::{Key, Result, Storage};
+use cofferdam_runtime::{Component, Runtime, RuntimeOptions, Source, StorageBackend, StorageConfig};
+
+/// The one runtime of the tests.
+pub(crate) static RUNTIME: LazyLock<Arc<Runtime>> = LazyLock::new(|| Runtime::new(RuntimeOptions::default()).unwrap());
+
+/// The guest that misbehaves on demand, compiled once.
+pub(crate) static HOSTILE: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("hostile"))).unwrap());
+
+/// Where a built guest is.
+pub(crate) fn path(guest: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/guests/{guest}.wasm"));
+    assert!(path.exists(), "{} is missing: run cargo xtask build", path.display());
+    path
+}
+
+pub(crate) fn bytes(guest: &str) -> Vec<u8> {
+    std::fs::read(path(guest)).unwrap()
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+/// Opens the hostile guest, configured by `change`.
+pub(crate) async fn hostile(change: impl FnOnce(&mut StorageConfig)) -> Arc<StorageBackend> {
+    let mut config = StorageConfig::new("hostile");
+    change(&mut config);
+    RUNTIME.storage(&HOSTILE, config).await.unwrap()
+}
+
+/// Has the guest commit a misdeed within `get`, and returns what it tells.
+pub(crate) async fn commit(backend: &StorageBackend, misdeed: &str) -> Result<String> {
+    let answer = backend.get(&key(&format!("do/{misdeed}"))).await?.unwrap();
+    Ok(String::from_utf8(answer.to_vec()).unwrap())
+}

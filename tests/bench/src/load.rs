@@ -1,0 +1,64 @@
+//! A small load generator: connections kept alive, each with one request in flight.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// One connection to a server.
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    token: String,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &str, token: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, token: token.to_owned() })
+    }
+
+    /// One request; the status and the body.
+    pub(crate) async fn send(&mut self, method: &str, path: &str, body: Bytes) -> Result<(u16, Bytes)> {
+        self.sender.ready().await?;
+        let request = hyper::Request::builder().method(method).uri(path).header("Host", "bench");
+        let request = if self.token.is_empty() { request } else { request.header("X-Vault-Token", &self.token) };
+        let response = self.sender.send_request(request.body(Full::new(body))?).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+}
+
+/// Requests per second of `connections` connections over `time`; every answer must be 200.
+pub(crate) async fn drive(address: &str, token: &str, connections: usize, time: Duration, write: bool) -> Result<f64> {
+    let mut tasks = Vec::new();
+    let start = Instant::now();
+    for worker in 0..connections {
+        let mut connection = Connection::open(address, token).await?;
+        tasks.push(tokio::spawn(async move {
+            let body = Bytes::from_static(
+                br#"{"data":{"user":"bench","password":"correct horse battery staple","note":"0123456789012345678901234567890123456789"}}"#,
+            );
+            let mut done = 0_u32;
+            while start.elapsed() < time {
+                let path = format!("/v1/secret/data/bench/{worker}-{}", done % 100);
+                let (method, body) = if write { ("POST", body.clone()) } else { ("GET", Bytes::new()) };
+                let (status, answer) = connection.send(method, &path, body).await?;
+                ensure!(status == 200, "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));
+                done += 1;
+            }
+            anyhow::Ok(done)
+        }));
+    }
+    let mut total = 0;
+    for task in tasks {
+        total += task.await??;
+    }
+    Ok(f64::from(total) / start.elapsed().as_secs_f64())
+}

@@ -1,0 +1,115 @@
+//! Server processes of the benchmark: ours and the real one.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::load::Connection;
+
+const START: Duration = Duration::from_secs(60);
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    pub(crate) token: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback port that was free a moment ago, and so was the one after it.
+pub(crate) fn free_port() -> Result<u16> {
+    for _ in 0..1000 {
+        let first = TcpListener::bind("127.0.0.1:0")?;
+        let port = first.local_addr()?.port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no two free ports in a row")
+}
+
+impl Server {
+    /// Starts a command, its output in `log`, and waits for an answer whose status is one of `codes`; gives the seconds it took.
+    pub(crate) async fn start(mut command: Command, port: u16, log: &Path, codes: &[u16]) -> Result<(Self, f64)> {
+        let out = File::create(log)?;
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        let begin = Instant::now();
+        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let mut server = Self { child, address: format!("127.0.0.1:{port}"), token: String::new() };
+        loop {
+            if let Ok((status, _)) = server.call("GET", "sys/health", None).await
+                && codes.contains(&status)
+            {
+                return Ok((server, begin.elapsed().as_secs_f64()));
+            }
+            let ended = server.child.try_wait()?;
+            ensure!(ended.is_none() && begin.elapsed() < START, "{command:?} does not answer:\n{}", fs::read_to_string(log)?);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Starts a server with this storage stanza, initialises it and mounts kv v2 at secret/.
+    pub(crate) async fn ready(program: &Path, dir: &Path, storage: &str) -> Result<Self> {
+        let port = free_port()?;
+        let config = dir.join("server.hcl");
+        // No cluster address for ours is needed; bao's raft storage refuses to start without one.
+        let cluster = if storage.contains("raft") { format!("cluster_addr = \"http://127.0.0.1:{}\"\n", port + 1) } else { String::new() };
+        let text = format!(
+            "{storage}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\napi_addr = \"http://127.0.0.1:{port}\"\n{cluster}"
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(program);
+        command.args(["server", "-config"]).arg(&config).env("HOME", dir);
+        if program.ends_with("coffer") {
+            command = Command::new(program);
+            command.args(["server", "--config"]).arg(&config).env("HOME", dir);
+        }
+        let (mut server, _) = Self::start(command, port, &dir.join("log"), &[501]).await?;
+        let made = server.done("PUT", "sys/init", Some(json!({"secret_shares": 1, "secret_threshold": 1}))).await?;
+        let key = made.pointer("/keys_base64/0").cloned().context("no unseal key")?;
+        server.done("PUT", "sys/unseal", Some(json!({"key": key}))).await?;
+        server.token = made.pointer("/root_token").and_then(Value::as_str).context("no root token")?.to_owned();
+        let begin = Instant::now();
+        while server.call("GET", "sys/health", None).await?.0 != 200 {
+            ensure!(begin.elapsed() < START, "the server does not become active");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server.done("POST", "sys/mounts/secret", Some(json!({"type": "kv", "options": {"version": "2"}}))).await?;
+        // kv v2 sets itself up after the answer.
+        while server.call("POST", "secret/data/first", Some(json!({"data": {"a": "b"}}))).await?.0 != 200 {
+            ensure!(begin.elapsed() < START, "kv v2 does not become usable");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(server)
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Bytes)> {
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        Connection::open(&self.address, &self.token).await?.send(method, &format!("/v1/{path}"), body).await
+    }
+
+    async fn done(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
+        let (status, answer) = self.call(method, path, body).await?;
+        ensure!((200..300).contains(&status), "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));
+        Ok(serde_json::from_slice(&answer).unwrap_or(Value::Null))
+    }
+
+    /// The process's resident memory in MiB.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1024.0)
+    }
+}

@@ -1,0 +1,87 @@
+//! The server under ten clients, beside the real `bao` on raft and in memory; its memory after that; its start.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::Bench;
+use crate::load::drive;
+use crate::process::{Server, free_port};
+use crate::row::{Judge, Row};
+use crate::sample::median;
+
+const CLIENTS: usize = 10;
+
+/// Writes, reads and resident memory, against both of the real server's storages.
+pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
+    let work = tempfile::tempdir_in(&bench.scratch)?;
+    let place = |name: &str| -> Result<_> {
+        let dir = work.path().join(name);
+        fs::create_dir(&dir)?;
+        Ok(dir)
+    };
+    let (ours, raft, memory) = (place("ours")?, place("raft")?, place("memory")?);
+    fs::create_dir(raft.join("data"))?;
+    let servers = [
+        Server::ready(&bench.coffer, &ours, &format!("storage \"filesystem\" {{ path = \"{}/data\" }}", ours.display())).await?,
+        Server::ready(&bench.bao, &raft, &format!("storage \"raft\" {{\n  path = \"{}/data\"\n  node_id = \"one\"\n}}", raft.display()))
+            .await?,
+        Server::ready(&bench.bao, &memory, "storage \"inmem\" {}").await?,
+    ];
+    let time = Duration::from_secs(if bench.quick { 1 } else { 3 });
+    let mut samples: [[Vec<f64>; 3]; 2] = Default::default();
+    // Every secret once, so that reads find them.
+    for server in &servers {
+        drive(&server.address, &server.token, CLIENTS, time, true).await?;
+    }
+    for _ in 0..bench.rounds(5) {
+        for (write, samples) in [true, false].into_iter().zip(&mut samples) {
+            for (server, samples) in servers.iter().zip(samples) {
+                samples.push(drive(&server.address, &server.token, CLIENTS, time, write).await?);
+            }
+        }
+    }
+    let [write, read] = samples.map(|kinds| kinds.map(median));
+    let mut resident = [0.0; 3];
+    for (server, resident) in servers.iter().zip(&mut resident) {
+        *resident = server.resident()?;
+    }
+    let mut rows = Vec::new();
+    let (faster, smaller) = ((2.0, 5.0), (0.5, 0.25));
+    for (what, unit, [ours, raft, memory], judge, bounds) in [
+        ("kv v2 write, 10 clients", "/s", write, Judge::AtLeast, faster),
+        ("kv v2 read, 10 clients", "/s", read, Judge::AtLeast, faster),
+        ("resident memory after it", "MiB", resident, Judge::AtMost, smaller),
+    ] {
+        rows.push(Row::new(what, unit, ours, ("bao, raft", raft), judge, bounds));
+        rows.push(Row::new(what, unit, ours, ("bao, in memory", memory), judge, bounds));
+    }
+    Ok(rows)
+}
+
+/// From the start of the process to the first healthy answer, with compiled code cached.
+pub(crate) async fn start(bench: &Bench) -> Result<Row> {
+    let work = tempfile::tempdir_in(&bench.scratch)?;
+    // Fills the cache of compiled code.
+    once(&bench.coffer, work.path()).await?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds(9) {
+        ours.push(once(&bench.coffer, work.path()).await?);
+        theirs.push(once(&bench.bao, work.path()).await?);
+    }
+    Ok(Row::new("start to first healthy answer", "ms", median(ours), ("bao server -dev", median(theirs)), Judge::AtMost, (1.0, 0.25)))
+}
+
+/// Milliseconds of one start in development mode.
+async fn once(program: &Path, home: &Path) -> Result<f64> {
+    let port = free_port()?;
+    let dashes = if program.ends_with("coffer") { "--" } else { "-" };
+    let mut command = Command::new(program);
+    command.args(["server", &format!("{dashes}dev"), &format!("{dashes}dev-root-token-id=root"), &format!("{dashes}dev-no-store-token")]);
+    command.arg(format!("{dashes}dev-listen-address=127.0.0.1:{port}")).env("HOME", home).env("COFFER_CACHE_DIR", home.join("cache"));
+    let (_server, seconds) = Server::start(command, port, &home.join("log"), &[200]).await?;
+    Ok(seconds * 1e3)
+}

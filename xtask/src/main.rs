@@ -1,0 +1,62 @@
+//! The project's own commands: `cargo xtask build | fetch | test | bench | demo`.
+//!
+//! Rule: each works from a fresh clone with nothing but a Rust toolchain, python3 and the package registries, says which
+//! stage it is in, and prints how long every stage took.
+
+mod bench;
+mod build;
+mod demo;
+mod fetch;
+mod stage;
+mod test;
+
+use clap::{Parser, Subcommand};
+use stage::Stages;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests, measures and shows Cofferdam")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the guests, then the server: target/guests/*.wasm and target/release/coffer
+    Build,
+    /// Installs the pinned tools that tests and benchmarks use into .tools
+    Fetch,
+    /// Builds and runs every test
+    Test {
+        /// Longer crash and fault runs
+        #[arg(long)]
+        full: bool,
+        /// Handed to the test binaries: a part of a test's name, or their flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+    /// Measures the performance budget; fails below what it demands
+    Bench {
+        /// Fewer rounds: a quick look, with more noise
+        #[arg(long)]
+        quick: bool,
+        /// Only the rows of these groups: runtime, filesystem, server, start
+        #[arg(long)]
+        only: Vec<String>,
+    },
+    /// From nothing to a secret that survives a hard kill, shown step by step
+    Demo,
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut stages = Stages::new()?;
+    let outcome = match Arguments::parse().command {
+        Command::Build => build::run(&mut stages),
+        Command::Fetch => fetch::run(&mut stages),
+        Command::Test { full, filter } => test::run(&mut stages, full, &filter),
+        Command::Bench { quick, only } => bench::run(&mut stages, quick, &only),
+        Command::Demo => demo::run(&mut stages),
+    };
+    stages.report();
+    outcome
+}
