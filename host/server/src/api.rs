@@ -50,10 +50,9 @@ impl Api {
         if let Some(clean) = cleaned(raw_path) {
             return redirect(&clean, head.uri.query());
         }
-        let path = query::decode(raw_path, false);
-        if path.contains('\0') {
-            return envelope::errors(StatusCode::BAD_REQUEST, &["the path holds a NUL character"]);
-        }
+        let Some(path) = query::path(raw_path).filter(|path| !path.contains('\0')) else {
+            return envelope::errors(StatusCode::BAD_REQUEST, &["the path is not UTF-8 text, or holds a NUL character"]);
+        };
         if let Err(answer) = check_namespace(&head.headers) {
             return answer;
         }

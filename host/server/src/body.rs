@@ -6,6 +6,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 
+/// The most values in one body, and so the most memory that parsing it takes: some 60 MiB, before any token is checked.
+const MOST_VALUES: usize = 500_000;
+
 /// Why a body cannot be used.
 #[derive(Debug)]
 pub(crate) enum BodyError {
@@ -32,6 +35,9 @@ pub(crate) fn fields(bytes: &[u8]) -> Result<Fields, BodyError> {
     if bytes.is_empty() {
         return Ok(Fields::new());
     }
+    if values(bytes) > MOST_VALUES {
+        return Err(BodyError::Malformed(format!("more than {MOST_VALUES} values")));
+    }
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(Value::Null) => Ok(Fields::new()),
@@ -43,6 +49,21 @@ pub(crate) fn fields(bytes: &[u8]) -> Result<Fields, BodyError> {
     }
 }
 
+/// How many values the text holds at most: each follows a comma, a colon, an opening bracket, or the beginning.
+fn values(bytes: &[u8]) -> usize {
+    let (mut inside, mut escaped, mut count) = (false, false, 1);
+    for &byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            b',' | b'[' | b'{' | b':' if !inside => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +72,14 @@ mod tests {
     fn an_empty_body_and_null_have_no_fields() {
         assert!(fields(b"").unwrap().is_empty());
         assert!(fields(b"null").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_refused_before_it_is_parsed() {
+        let many = |count: usize| format!("{{\"a\":[{}0]}}", "0,".repeat(count));
+        assert!(fields(many(1000).as_bytes()).is_ok());
+        assert!(matches!(fields(many(MOST_VALUES).as_bytes()), Err(BodyError::Malformed(_))));
+        assert_eq!(values(br#"{"a":"x,y:[{\",","b":[1,2]}"#), 7);
     }
 
     #[test]

@@ -12,13 +12,14 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
+use crate::serve::ServerOptions;
 use crate::tls::{Tls, TlsConfig, TlsError};
 
-/// A client has this long for its TLS handshake, and for the head of a request.
+/// A client has this long for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The pause after the process ran out of file descriptors, so that connections can end.
@@ -84,30 +85,34 @@ impl Listener {
         self.tls.clone()
     }
 
-    /// Serves until `stop` turns true; then takes no more connections and lets those there finish their requests within `grace`.
-    pub(crate) async fn run(self, api: Arc<Api>, mut stop: watch::Receiver<bool>, grace: Duration) {
+    /// Serves until `stop` turns true; then takes no more connections and lets those there finish their requests.
+    ///
+    /// A connection takes one of `places` before it is accepted.
+    pub(crate) async fn run(self, api: Arc<Api>, places: Arc<Semaphore>, options: ServerOptions, mut stop: watch::Receiver<bool>) {
         let graceful = GracefulShutdown::new();
         let config = Arc::new(self.config.clone());
         loop {
             let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
+                accepted = async { (places.clone().acquire_owned().await, self.socket.accept().await) } => accepted,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             match accepted {
-                Ok((stream, remote)) => {
+                // Never closed, so that the first cannot be an error.
+                (Err(_), _) => break,
+                (Ok(place), Ok((stream, remote))) => {
                     let watcher = graceful.watcher();
-                    let connection = Connection { api: api.clone(), config: config.clone(), remote };
+                    let connection = Connection { api: api.clone(), config: config.clone(), remote, idle: options.idle, _place: place };
                     tokio::spawn(accept(stream, self.tls.as_ref().map(|tls| tls.current()), connection, watcher));
                 }
-                Err(error) => {
+                (Ok(_), Err(error)) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
         drop(self.socket);
-        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!(grace = ?grace, "connections were cut: they did not finish in time");
+        if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!(grace = ?options.grace, "connections were cut: they did not finish in time");
         }
     }
 }
@@ -116,6 +121,8 @@ struct Connection {
     api: Arc<Api>,
     config: Arc<ListenerConfig>,
     remote: SocketAddr,
+    idle: Duration,
+    _place: OwnedSemaphorePermit,
 }
 
 async fn accept(
@@ -128,25 +135,30 @@ async fn accept(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let Some(config) = tls else { return serve(stream, connection, watcher).await };
+    let Some(config) = tls else { return serve(stream, false, connection, watcher).await };
     match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, connection, watcher).await,
+        Ok(Ok(stream)) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            serve(stream, http2, connection, watcher).await;
+        }
         Ok(Err(error)) => tracing::info!(remote = %connection.remote, %error, "TLS handshake failed"),
         Err(_) => tracing::info!(remote = %connection.remote, "TLS handshake took too long"),
     }
 }
 
-async fn serve<S>(stream: S, connection: Connection, watcher: hyper_util::server::graceful::Watcher)
+/// The protocol is known from the handshake: waiting for bytes that tell would have no time-out.
+async fn serve<S>(stream: S, http2: bool, connection: Connection, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Connection { api, config, remote } = connection;
+    let Connection { api, config, remote, idle, _place } = connection;
     let service = service_fn(move |request| {
         let (api, config) = (api.clone(), config.clone());
         async move { Ok::<_, std::convert::Infallible>(api.answer(request, &config, remote).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(128);
     let served = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
     if let Err(error) = served.await {

@@ -1,6 +1,11 @@
 //! Metrics in Prometheus' text form.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+/// How often samples are folded together.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The process's metrics. Installed once, at start.
 #[derive(Clone)]
@@ -15,6 +20,15 @@ impl Metrics {
     #[cfg(test)]
     pub(crate) fn of(handle: PrometheusHandle) -> Metrics {
         Metrics(handle)
+    }
+
+    /// Folds the samples of histograms together again and again: without it they pile up until somebody reads them.
+    pub(crate) async fn upkeep(self) {
+        let mut tick = tokio::time::interval(UPKEEP);
+        loop {
+            tick.tick().await;
+            self.0.run_upkeep();
+        }
     }
 
     /// Everything recorded, as text.

@@ -11,7 +11,7 @@ pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name, true), decode(value, true))
+            (decode(name), decode(value))
         })
         .collect()
 }
@@ -41,9 +41,18 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Undoes percent encoding; a stray `%` stays as it is. Bytes that are no UTF-8 become replacement characters, which no stored
-/// name holds by accident.
-pub(crate) fn decode(text: &str, form: bool) -> String {
+/// A path without its percent encoding; none if it is not UTF-8, since two such paths must not become one.
+pub(crate) fn path(text: &str) -> Option<String> {
+    String::from_utf8(bytes(text, false)).ok()
+}
+
+/// A form's text. Bytes that are no UTF-8 become replacement characters.
+fn decode(text: &str) -> String {
+    String::from_utf8(bytes(text, true)).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Undoes percent encoding; a stray `%` stays as it is.
+fn bytes(text: &str, form: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -62,7 +71,7 @@ pub(crate) fn decode(text: &str, form: bool) -> String {
             _ => bytes.push(byte),
         }
     }
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    bytes
 }
 
 fn hex(byte: u8) -> Option<u8> {
@@ -82,9 +91,15 @@ mod tests {
 
     #[test]
     fn percent_signs_that_encode_nothing_stay() {
-        assert_eq!(decode("100%", false), "100%");
-        assert_eq!(decode("%zz%41", false), "%zzA");
-        assert_eq!(decode("a+b", false), "a+b");
-        assert_eq!(decode("%c3%a4", false), "ä");
+        assert_eq!(path("100%").as_deref(), Some("100%"));
+        assert_eq!(path("%zz%41").as_deref(), Some("%zzA"));
+        assert_eq!(path("a+b").as_deref(), Some("a+b"));
+        assert_eq!(path("%c3%a4").as_deref(), Some("ä"));
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf_8_is_no_path() {
+        assert_eq!(path("a%ff"), None);
+        assert_eq!(path("a%c3"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_vault::core::Core;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::api::Api;
@@ -19,11 +19,15 @@ use crate::tls::{Tls, TlsError};
 pub struct ServerOptions {
     /// How long connections may go on with their requests after the server was told to stop.
     pub grace: Duration,
+    /// How long a client has for the head of its next request; a connection idle for longer is closed.
+    pub idle: Duration,
+    /// The most connections at once, over all listeners. Each is a file of this process. Further clients wait to be accepted.
+    pub connections: usize,
 }
 
 impl Default for ServerOptions {
     fn default() -> ServerOptions {
-        ServerOptions { grace: Duration::from_secs(10) }
+        ServerOptions { grace: Duration::from_secs(10), idle: Duration::from_secs(60), connections: 4096 }
     }
 }
 
@@ -31,6 +35,7 @@ impl Default for ServerOptions {
 pub struct Server {
     listeners: Vec<Listener>,
     api: Arc<Api>,
+    metrics: Metrics,
     options: ServerOptions,
 }
 
@@ -50,7 +55,7 @@ impl Server {
         for config in listeners {
             bound.push(Listener::bind(config).await?);
         }
-        Ok(Server { listeners: bound, api: Arc::new(Api::new(core, metrics)), options })
+        Ok(Server { listeners: bound, api: Arc::new(Api::new(core, metrics.clone())), metrics, options })
     }
 
     /// Where the listeners are bound, in the order of the configuration.
@@ -67,12 +72,15 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
+        let places = Arc::new(Semaphore::new(self.options.connections));
         for listener in self.listeners {
-            running.spawn(listener.run(self.api.clone(), stopped.clone(), self.options.grace));
+            running.spawn(listener.run(self.api.clone(), places.clone(), self.options.clone(), stopped.clone()));
         }
+        let upkeep = tokio::spawn(self.metrics.upkeep());
         stop.await;
         stopping.send_replace(true);
         while running.join_next().await.is_some() {}
+        upkeep.abort();
     }
 }
 

@@ -50,8 +50,12 @@ fn listener(tls: Option<TlsConfig>) -> ListenerConfig {
 
 impl Running {
     async fn start(config: ListenerConfig) -> Running {
+        Running::start_with(config, ServerOptions { grace: Duration::from_secs(5), ..ServerOptions::default() }).await
+    }
+
+    async fn start_with(config: ListenerConfig, options: ServerOptions) -> Running {
         let metrics = Metrics::of(PrometheusBuilder::new().build_recorder().handle());
-        let server = Server::bind(core(), vec![config], metrics, ServerOptions { grace: Duration::from_secs(5) }).await.unwrap();
+        let server = Server::bind(core(), vec![config], metrics, options).await.unwrap();
         let client = Client::plain(server.addresses()[0]);
         let reload = server.reload_handle();
         let (stop, stopped) = oneshot::channel();
@@ -190,4 +194,16 @@ async fn stopping_lets_a_request_under_way_finish_and_takes_no_more() {
     let reply = begun.finish(r#"{"a":"b"}"#).await;
     assert_eq!(reply.status, 204, "{reply:?}");
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_idle_ones_closed() {
+    let options = ServerOptions { idle: Duration::from_millis(300), connections: 2, ..ServerOptions::default() };
+    let running = Running::start_with(listener(None), options).await;
+    let (first, second) = (running.client.idle().await, running.client.idle().await);
+    let waited = std::time::Instant::now();
+    assert_eq!(running.client.send("GET", "sys/init", None, "").await.status, 200);
+    assert!(waited.elapsed() >= Duration::from_millis(100), "a third connection was taken beside two");
+    assert!(first.closed().await && second.closed().await);
+    running.stop().await;
 }

@@ -75,6 +75,11 @@ impl Client {
         Begun(stream)
     }
 
+    /// A connection over which nothing is sent.
+    pub(super) async fn idle(&self) -> Begun {
+        Begun(TcpStream::connect(self.address).await.unwrap())
+    }
+
     /// Whether the server takes no connection.
     pub(super) async fn refused(&self) -> bool {
         self.try_send("GET", "sys/health", None, "").await.is_err()
@@ -82,6 +87,13 @@ impl Client {
 }
 
 impl Begun {
+    /// Whether the server closes the connection within a while.
+    pub(super) async fn closed(mut self) -> bool {
+        let mut rest = Vec::new();
+        let end = tokio::time::timeout(std::time::Duration::from_secs(5), self.0.read_to_end(&mut rest)).await;
+        matches!(end, Ok(Ok(_)) | Ok(Err(_)))
+    }
+
     pub(super) async fn finish(self, body: &str) -> Reply {
         exchange(self.0, format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes()).await.unwrap()
     }
