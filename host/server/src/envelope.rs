@@ -60,7 +60,11 @@ pub(crate) fn done(request_id: &str, response: &Response) -> Answer {
         warnings: Some(response.warnings.as_slice()).filter(|warnings| !warnings.is_empty()),
         auth: response.auth.as_deref().map(auth_member),
     };
-    json_answer(status.unwrap_or(StatusCode::OK), &envelope)
+    match status {
+        None => json_answer(StatusCode::OK, &envelope),
+        // Vault ends these without a newline, and its command line prints what it gets.
+        Some(status) => serde_json::to_vec(&envelope).map_or_else(|error| unwritable(&error), |body| raw(status, body.into())),
+    }
 }
 
 /// The answer to a request that was not done. What the log alone may say is logged here, under the request's id.
@@ -110,11 +114,13 @@ pub(crate) fn json_answer(status: StatusCode, value: &impl Serialize) -> Answer 
             body.push(b'\n');
             raw(status, body.into())
         }
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
-            raw(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n"))
-        }
+        Err(error) => unwritable(&error),
     }
+}
+
+fn unwritable(error: &serde_json::Error) -> Answer {
+    tracing::error!(%error, "an answer could not be written as JSON");
+    raw(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n"))
 }
 
 /// An answer with these bytes, and the headers that every answer has.
