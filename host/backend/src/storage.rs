@@ -5,6 +5,9 @@ use bytes::Bytes;
 
 use crate::{Folder, Key, Result};
 
+/// The names that [`Storage::list`] asks for at once: many, since a backend may have to read the whole folder for each page.
+const LIST_PAGE: u32 = 8_192;
+
 /// What a backend can do beyond the minimum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
@@ -119,7 +122,7 @@ pub trait Storage: Send + Sync + 'static {
         let mut names = Vec::new();
         loop {
             let after = names.last().map_or("", String::as_str);
-            let page = self.list_page(folder, after, 1_000).await?;
+            let page = self.list_page(folder, after, LIST_PAGE).await?;
             names.extend(page.names);
             if !page.more {
                 return Ok(names);
