@@ -59,7 +59,7 @@ impl std::io::Write for Lines {
 pub(crate) fn logged(future: impl Future<Output = ()>) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, || {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
     });

@@ -3,6 +3,7 @@
 //! What guests may not do is in `hostile.rs`. Both use the components that `cargo xtask build` puts into `target/guests`.
 
 mod caching;
+mod counting;
 mod directories;
 mod loading;
 mod pooling;

@@ -127,8 +127,8 @@ impl Inner {
         }
         self.sync(&directory)?;
         if new {
-            let above = directory.ancestors().skip(1).take_while(|path| path.starts_with(&self.root));
-            above.map(|path| self.sync(path)).collect::<io::Result<()>>()?;
+            let mut above = directory.ancestors().skip(1).take_while(|path| path.starts_with(&self.root));
+            above.try_for_each(|path| self.sync(path))?;
         }
         Ok(())
     }
@@ -168,7 +168,8 @@ impl Inner {
             let Ok(name) = entry.file_name().into_string() else { continue };
             if entry.file_type()?.is_dir() {
                 let below = format!("{folder}{name}/");
-                if !(folder.is_empty() && name == SCRATCH) && !self.list(&below)?.is_empty() {
+                let reserved = folder.is_empty() && name == SCRATCH;
+                if !reserved && !self.list(&below)?.is_empty() {
                     names.push(format!("{name}/"));
                 }
             } else if let Some(leaf) = name.strip_prefix('_') {

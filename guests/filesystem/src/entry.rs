@@ -37,6 +37,9 @@ const LARGEST_FILE: u64 = 64 << 20;
 /// Bytes of a value that are encoded and written at once. A multiple of three, so that pieces join without padding.
 const PIECE: usize = 48 << 10;
 
+/// Bytes of base64 that are decoded at once; a multiple of four.
+const AT_ONCE: usize = 4 << 10;
+
 /// The value of the entry, or none.
 pub(crate) fn get(place: &Place) -> Result<Option<Vec<u8>>> {
     let path = place.file();
@@ -87,15 +90,21 @@ fn read_whole(file: &Descriptor, path: &str) -> Result<Vec<u8>, ReadError> {
 
 /// The value that the text of a file holds. The text's memory is used again for the value.
 fn decode(mut text: Vec<u8>) -> Result<Vec<u8>, String> {
-    let plain = text
-        .strip_prefix(OPENING)
-        .and_then(|rest| rest.strip_suffix(CLOSING))
-        .filter(|inner| !inner.iter().any(|byte| matches!(byte, b'"' | b'\\')));
-    if let Some(inner) = plain {
+    if let Some(inner) = text.strip_prefix(OPENING).and_then(|rest| rest.strip_suffix(CLOSING)) {
         let span = OPENING.len()..OPENING.len() + inner.len();
-        let length = decode_in_place(&mut text, span)?;
-        text.truncate(length);
-        return Ok(text);
+        // Nearly every file is plain: the one member, without escapes. A short text need not be looked through for that, since its decoding
+        // fails before anything of it is overwritten.
+        let short = inner.len() <= AT_ONCE;
+        if short || !inner.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
+            match decode_in_place(&mut text, span) {
+                Ok(length) => {
+                    text.truncate(length);
+                    return Ok(text);
+                }
+                Err(error) if !short => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
     match json::value(&text)? {
         Member::Null => Ok(Vec::new()),
@@ -105,11 +114,10 @@ fn decode(mut text: Vec<u8>) -> Result<Vec<u8>, String> {
 
 /// Decodes the span of `text` to its beginning and returns the length: what is decoded is shorter than what has been read, so nothing is lost.
 fn decode_in_place(text: &mut [u8], span: std::ops::Range<usize>) -> Result<usize, String> {
-    const QUADS: usize = 4 << 10;
-    let mut piece = [0; QUADS / 4 * 3];
+    let mut piece = [0; AT_ONCE / 4 * 3];
     let (mut from, mut to) = (span.start, 0);
     while from < span.end {
-        let until = (from + QUADS).min(span.end);
+        let until = (from + AT_ONCE).min(span.end);
         let encoded = text.get(from..until).unwrap_or_default();
         let length = BASE64.decode_slice(encoded, &mut piece).map_err(|error| error.to_string())?;
         // Padding inside would end the value early: only the last piece may be short.

@@ -183,26 +183,43 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
-/// A call under way, which ends at its deadline: then its future is dropped, and with it the instance that it runs. When its owner drops it
-/// before, it runs on in a task of its own.
+/// A call under way, which ends at its deadline: then its future is dropped, and with it the instance that it runs.
 ///
 /// Written out because it is on every call's path: the timer is set only if the first poll does not end the call, and the future is moved once.
-struct Call<F: Future<Output: Send> + Send + 'static> {
-    future: Option<Pin<Box<F>>>,
+struct Running<F> {
+    future: Pin<Box<F>>,
     deadline: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+impl<F: Future> Future for Running<F> {
+    type Output = Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<F::Output>> {
+        if let Poll::Ready(output) = self.future.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        let deadline = self.deadline;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(deadline)));
+        timer.as_mut().poll(context).map(|()| Err(Error::TimedOut(deadline)))
+    }
+}
+
+/// A call that runs on in a task of its own when its owner drops it before its end. That task is no such call again: a runtime that shuts down
+/// drops its tasks, and takes no new ones.
+struct Call<F: Future<Output: Send> + Send + 'static>(Option<Running<F>>);
+
 impl<F: Future<Output: Send> + Send + 'static> Call<F> {
     fn new(deadline: Duration, future: F) -> Call<F> {
-        Call { future: Some(Box::pin(future)), deadline, timer: None }
+        Call(Some(Running { future: Box::pin(future), deadline, timer: None }))
     }
 
     /// Runs the call on a thread that may block. The caller's wait ends at the deadline in any case.
-    async fn on_thread(self) -> Result<F::Output> {
-        let deadline = self.deadline;
+    async fn on_thread(mut self) -> Result<F::Output> {
+        let Some(running) = self.0.take() else { return std::future::pending().await };
+        let deadline = running.deadline;
         let handle = Handle::current();
-        match timeout(deadline, tokio::task::spawn_blocking(move || handle.block_on(self))).await {
+        match timeout(deadline, tokio::task::spawn_blocking(move || handle.block_on(running))).await {
             Ok(Ok(result)) => result,
             // The runtime is shutting down, or the host itself failed on that thread.
             Ok(Err(error)) => Err(Error::Unavailable(format!("the call's thread ended: {error}"))),
@@ -215,28 +232,17 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Call<F> {
     type Output = Result<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<F::Output>> {
-        let call = &mut *self;
-        let Some(future) = &mut call.future else { return Poll::Pending };
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
-            call.future = None;
-            return Poll::Ready(Ok(output));
-        }
-        let deadline = call.deadline;
-        let timer = call.timer.get_or_insert_with(|| Box::pin(sleep(deadline)));
-        if timer.as_mut().poll(context).is_ready() {
-            call.future = None;
-            return Poll::Ready(Err(Error::TimedOut(deadline)));
-        }
-        Poll::Pending
+        let Some(running) = &mut self.0 else { return Poll::Pending };
+        let result = std::task::ready!(Pin::new(running).poll(context));
+        self.0 = None;
+        Poll::Ready(result)
     }
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Drop for Call<F> {
     fn drop(&mut self) {
-        if self.future.is_some()
-            && let Ok(handle) = Handle::try_current()
-        {
-            handle.spawn(Call { future: self.future.take(), deadline: self.deadline, timer: self.timer.take() });
+        if let (Some(running), Ok(handle)) = (self.0.take(), Handle::try_current()) {
+            handle.spawn(running);
         }
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
         Error::NotFound => return errors(StatusCode::NOT_FOUND, &[]),
         Error::NoRoute(text) => (StatusCode::NOT_FOUND, text.clone()),
         Error::UnsupportedOperation => (StatusCode::METHOD_NOT_ALLOWED, one_error("unsupported operation")),
+        Error::WrongMethod => return errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
         Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed".to_owned()),
         Error::NotInitialized => (StatusCode::BAD_REQUEST, error.to_string()),
         Error::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text.clone()),

@@ -71,7 +71,7 @@ pub(super) async fn keys_within_the_grammar_are_kept_apart(storage: &dyn Storage
         keys.iter().enumerate().map(|(index, at)| ((*at).to_owned(), index.to_string().into())).collect();
     assert_eq!(scan(storage, 1, 7).await, expected);
     for at in keys {
-        let (above, leaf) = at.rsplit_once('/').map_or(("", at), |(_, leaf)| (&at[..at.len() - leaf.len()], leaf));
+        let (above, leaf) = at.split_at(at.rfind('/').map_or(0, |slash| slash + 1));
         assert!(list(storage, above).await.contains(&leaf.to_owned()), "{at}");
         delete(storage, at).await;
         assert_eq!(get(storage, at).await, None, "{at}");
@@ -279,7 +279,7 @@ pub(super) async fn puts_and_deletes_race_in_one_folder(storage: &dyn Storage) {
             let value = Bytes::from(format!("{worker} {round}"));
             put(storage, &at, value.clone()).await;
             assert_eq!(get(storage, &at).await, Some(value), "{at} vanished");
-            let above = &at[..at.rfind('/').unwrap() + 1];
+            let (above, _) = at.split_at(at.rfind('/').unwrap() + 1);
             assert!(list(storage, above).await.contains(&format!("k{worker}")), "{at} is not listed");
             delete(storage, &at).await;
             assert_eq!(get(storage, &at).await, None);

@@ -78,14 +78,16 @@ pub(super) enum Failure {
     ReadOnly,
 }
 
+/// Given a call and how many were made before it: how it fails, if it does.
+pub(super) type Fails = Box<dyn Fn(Call, usize) -> Option<Failure> + Send>;
+
 #[derive(Default)]
 pub(super) struct Disk {
     pub(super) nodes: Vec<Content>,
     pub(super) record: Vec<Event>,
     /// The calls made since this was last emptied.
     pub(super) calls: Vec<Call>,
-    /// Decides for each call, of which `calls` holds those before it, whether it fails.
-    pub(super) fails: Option<Box<dyn Fn(Call, usize) -> Option<Failure> + Send>>,
+    pub(super) fails: Option<Fails>,
 }
 
 impl Disk {

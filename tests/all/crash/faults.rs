@@ -88,10 +88,12 @@ fn a_read_only_disk_refuses_to_open_and_says_so() {
     }
 }
 
+type Attempt = dyn Fn(&mut Machine) -> Result<(), Error>;
+
 /// Whatever call fails, once: the operation may be done or not, and the store is whole.
 #[test]
 fn any_single_failing_call_leaves_the_old_value_or_the_new() {
-    let run = |number: Option<usize>, operation: &dyn Fn(&mut Machine) -> Result<(), Error>| {
+    let run = |number: Option<usize>, operation: &Attempt| {
         let mut machine = machine();
         machine.put("a/d", b"kept", 1).unwrap();
         machine.disk().calls.clear();
@@ -103,7 +105,7 @@ fn any_single_failing_call_leaves_the_old_value_or_the_new() {
         heal(&mut machine);
         (machine, result, calls)
     };
-    let operations: [(&str, &dyn Fn(&mut Machine) -> Result<(), Error>); 4] = [
+    let operations: [(&str, &Attempt); 4] = [
         ("overwrite", &|machine| machine.put("a/b/c", b"new", 2)),
         ("put in a new folder", &|machine| machine.put("a/n/c", b"new", 1)),
         ("put without a hint", &|machine| machine.put("a/b/c", b"new", 0)),

@@ -65,11 +65,14 @@ fn record() -> Vec<Event> {
     machine.into_disk().record
 }
 
+/// Of a file: what was synced, and what was written.
+type Bytes = (Vec<u8>, Vec<u8>);
+
 /// What is on the disk for certain, and what may be.
 #[derive(Default)]
 struct Cut {
-    /// Of each node: whether it is a directory; of a file what was synced and what was written.
-    nodes: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    /// Of each node, if it is a file: its bytes.
+    nodes: Vec<Option<Bytes>>,
     /// Of each name: the states that it may be in; the first is certain to have been reached.
     names: BTreeMap<(Node, String), Vec<Option<Node>>>,
 }
@@ -149,7 +152,7 @@ impl Cut {
     }
 
     fn disk(&self, names: &BTreeMap<(Node, &str), Node>, bytes: usize) -> Disk {
-        let content = |(number, node): (usize, &Option<(Vec<u8>, Vec<u8>)>)| match node {
+        let content = |(number, node): (usize, &Option<Bytes>)| match node {
             None => {
                 let below = names.iter().filter(|((directory, _), _)| *directory == number);
                 Content::Directory(below.map(|((_, name), node)| ((*name).to_owned(), *node)).collect())

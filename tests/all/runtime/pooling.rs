@@ -198,3 +198,17 @@ async fn keys_and_values_over_the_backends_limits_never_reach_the_guest() {
     let twice = vec![Operation::Delete(key("a")), Operation::Put(key("a"), "".into())];
     assert!(matches!(backend.batch(twice).await, Err(Error::InvalidKey(_))));
 }
+
+#[test]
+fn a_runtime_that_shuts_down_ends_calls_that_nobody_waits_for() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let backend = runtime.block_on(async {
+        let backend = one().await;
+        assert!(timeout(Duration::from_millis(20), commit(&backend, "sleep")).await.is_err());
+        backend
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    // The place is free again: the call was dropped, not left.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    assert_eq!(runtime.block_on(count(&backend)), 1);
+}

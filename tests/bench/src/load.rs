@@ -35,7 +35,11 @@ impl Connection {
     }
 }
 
-/// Requests per second of `connections` connections over `time`; every answer must be 200.
+/// Secrets of each connection.
+const SECRETS: u32 = 50;
+
+/// Requests per second of `connections` connections over `time`; every answer must be 200. Writes reach every secret,
+/// so that later reads find them.
 pub(crate) async fn drive(address: &str, token: &str, connections: usize, time: Duration, write: bool) -> Result<f64> {
     let mut tasks = Vec::new();
     let start = Instant::now();
@@ -46,8 +50,8 @@ pub(crate) async fn drive(address: &str, token: &str, connections: usize, time: 
                 br#"{"data":{"user":"bench","password":"correct horse battery staple","note":"0123456789012345678901234567890123456789"}}"#,
             );
             let mut done = 0_u32;
-            while start.elapsed() < time {
-                let path = format!("/v1/secret/data/bench/{worker}-{}", done % 100);
+            while start.elapsed() < time || (write && done < SECRETS) {
+                let path = format!("/v1/secret/data/bench/{worker}-{}", done % SECRETS);
                 let (method, body) = if write { ("POST", body.clone()) } else { ("GET", Bytes::new()) };
                 let (status, answer) = connection.send(method, &path, body).await?;
                 ensure!(status == 200, "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));

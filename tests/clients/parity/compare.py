@@ -5,7 +5,7 @@ import re
 
 from .accepted import ACCEPTED
 
-RULES = [(re.compile(step), re.compile(place), re.compile(text)) for step, place, text, _ in ACCEPTED]
+RULES = [(re.compile(step), re.compile(place), re.compile(text, re.DOTALL)) for step, place, text, _ in ACCEPTED]
 
 
 def transcripts(expected, found):

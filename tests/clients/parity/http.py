@@ -45,7 +45,7 @@ def requests(r):
     r.http("http json array", "POST", "/v1/secret/data/h", "[1, 2]")
     r.http("http json text", "POST", "/v1/secret/data/h", '"x"')
     r.http("http json null", "POST", "/v1/secret/data/h", "null")
-    r.http("http json twice", "POST", "/v1/secret/data/h", '{"data": {"a": 1}} {"data": {"a": 2}}')
+    r.http("http json twice", "POST", "/v1/secret/data/twice", '{"data": {"a": 1}} {"data": {"a": 2}}')
     r.http("http duplicate key", "POST", "/v1/kv1/dup", '{"a": 1, "a": 2}')
     r.http("http duplicate key read", "GET", "/v1/kv1/dup")
     r.http("http empty body", "POST", "/v1/secret/data/h", "")

@@ -29,6 +29,8 @@ def text(value):
     for pattern, name in PATTERNS:
         value = pattern.sub(name, value)
     value = DURATION.sub(duration, value)
+    # A build that names no commit has no such line.
+    value = re.sub(r"(?m)^Commit Date .*\n", "", value)
     # A key's value in a table, whose seconds have no unit.
     value = re.sub(r"(?m)^(creation_time +)\d{10}$", r"\1<unix>", value)
     value = re.sub(r"(?m)^(Encryption Count +)\d+$", r"\1<count>", value)

@@ -61,7 +61,15 @@ impl Connector {
 
     /// The handshake.
     pub(crate) async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        self.connector.connect(self.name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))
+        self.connector.connect(self.name.clone(), stream).await.map_err(|error| {
+            // What `openssl req -x509` makes unless told otherwise.
+            let hint = if error.to_string().contains("CaUsedAsEndEntity") {
+                " (the server shows an authority's certificate: make it one with basicConstraints CA:FALSE)"
+            } else {
+                ""
+            };
+            format!("TLS: {error}{hint}")
+        })
     }
 }
 

@@ -106,7 +106,7 @@ impl Storage {
                 }
                 // Vault's name for how many requests of a storage run at once.
                 ("max_parallel", _) => {
-                    let size = file.value(body, name, |value| positive(value))?;
+                    let size = file.value(body, name, positive)?;
                     self.pool.size = size.map_or(self.pool.size, |(size, _)| size);
                 }
                 ("pool", Kind::Object(pool)) => self.pool(file, pool)?,

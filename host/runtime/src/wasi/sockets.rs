@@ -3,6 +3,8 @@
 //!
 //! The stubs are made from the component's own imports, so that they fit whatever version of the interfaces it was built against.
 
+use std::sync::Arc;
+
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
@@ -58,19 +60,23 @@ fn refuse(stubs: &mut LinkerInstance<'_, State>, name: &str, function: &Componen
         Some(Type::Result(result)) => matches!(result.err(), Some(Type::Enum(cases)) if cases.names().any(|case| case == "access-denied")),
         _ => false,
     };
-    let function = name.to_owned();
-    stubs.func_new(name, move |mut store, _, arguments, results| {
-        store.data().sockets_refused.increment(1);
-        for argument in arguments {
-            if let Val::Resource(lent) = argument {
-                lent.resource_drop(&mut store)?;
+    let function: Arc<str> = name.into();
+    stubs.func_new_async(name, move |mut store, _, arguments, results| {
+        let function = Arc::clone(&function);
+        Box::new(async move {
+            store.data().sockets_refused.increment(1);
+            for argument in arguments {
+                // A handle that was lent for the call must be given back in it.
+                if let Val::Resource(lent) = argument {
+                    lent.resource_drop_async(&mut store).await?;
+                }
             }
-        }
-        if !refusal {
-            bail!("wasi:sockets is not granted: {function} cannot be called");
-        }
-        let answer = results.first_mut().ok_or_else(|| format_err!("{function} returns nothing"))?;
-        *answer = Val::Result(Err(Some(Box::new(Val::Enum("access-denied".to_owned())))));
-        Ok(())
+            if !refusal {
+                bail!("wasi:sockets is not granted: {function} cannot be called");
+            }
+            let answer = results.first_mut().ok_or_else(|| format_err!("{function} returns nothing"))?;
+            *answer = Val::Result(Err(Some(Box::new(Val::Enum("access-denied".to_owned())))));
+            Ok(())
+        })
     })
 }

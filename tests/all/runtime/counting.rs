@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cofferdam_backend::Storage;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder};
+
+use super::{commit, hostile, key};
+
+/// Keeps counters by name and labels, as `name{label=value,…}`.
+#[derive(Default)]
+struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Counters {
+    fn get(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+impl Recorder for Counters {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let name = format!("{}{{{}}}", key.name(), labels.join(","));
+        Counter::from_arc(Arc::clone(self.0.lock().unwrap().entry(name).or_default()))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn calls_breaches_and_refused_sockets_are_counted_by_backend_and_outcome() {
+    let counters = Counters::default();
+    with_local_recorder(&counters, || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let backend = hostile(|config| (config.name, config.limits.log_lines) = ("main".to_owned(), 1)).await;
+            backend.put(&key("a"), "".into()).await.unwrap();
+            backend.get(&key("a")).await.unwrap();
+            backend.get(&key("a")).await.unwrap();
+            commit(&backend, "panic").await.unwrap_err();
+            commit(&backend, "error-forge").await.unwrap_err();
+            commit(&backend, "sockets").await.unwrap();
+            commit(&backend, "log-flood").await.unwrap();
+            let nap = key("do/nap");
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(5), backend.get(&nap)).await.is_err());
+        });
+    });
+    let call = |operation: &str, outcome: &str| {
+        counters.get(&format!("coffer.backend.calls{{backend=main,operation={operation},outcome={outcome}}}"))
+    };
+    assert_eq!((call("put", "ok"), call("get", "ok")), (1, 4));
+    assert_eq!((call("get", "breach"), call("get", "denied"), call("get", "cancelled")), (1, 1, 1));
+    assert_eq!(counters.get("coffer.backend.breaches{backend=main,kind=trap}"), 1);
+    assert_eq!(counters.get("coffer.backend.sockets.refused{backend=main}"), 3);
+    assert!(counters.get("coffer.backend.log.dropped{backend=main}") > 90_000);
+}
