@@ -1,13 +1,15 @@
 //! The barrier: what is above it is plain, what is below it is encrypted and bound to its key.
 //!
-//! The rule: nothing passes while sealed, and the storage and the cache in front of it see ciphertext only.
+//! The rule: nothing passes while sealed, nothing that began before a seal passes after the next unseal, and the storage and the cache in
+//! front of it see ciphertext only.
 
 pub(crate) mod frame;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
-use cofferdam_backend::{Folder, Key, Page, Storage};
+use cofferdam_backend::{Error as Backend, Folder, Key, Page, Storage};
 use zeroize::Zeroizing;
 
 use crate::cache::Cache;
@@ -17,11 +19,23 @@ use crate::logical::{Error, Result};
 /// Bytes of ciphertext that are cached unless configured.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 
+/// How long an unseal waits for the writes that a seal has overtaken: longer than any deadline of a backend's call.
+const OVERTAKEN: Duration = Duration::from_secs(120);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A storage behind encryption. It begins sealed.
 pub struct Barrier {
     storage: Arc<dyn Storage>,
     cache: Cache,
-    keyring: RwLock<Option<Keyring>>,
+    gate: RwLock<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// Counts the seals.
+    epoch: u64,
+    keyring: Option<Keyring>,
 }
 
 impl Barrier {
@@ -32,12 +46,25 @@ impl Barrier {
 
     /// A sealed barrier that caches up to `bytes` of ciphertext; zero for none.
     pub fn with_cache(storage: Arc<dyn Storage>, bytes: u64) -> Arc<Barrier> {
-        Arc::new(Barrier { storage, cache: Cache::new(bytes), keyring: RwLock::new(None) })
+        Arc::new(Barrier { storage, cache: Cache::new(bytes), gate: RwLock::default() })
     }
 
     /// Whether there is no keyring.
     pub fn sealed(&self) -> bool {
-        self.keyring.read().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.gate().keyring.is_none()
+    }
+
+    fn gate(&self) -> RwLockReadGuard<'_, Gate> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gate_mut(&self) -> RwLockWriteGuard<'_, Gate> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an access is good for: until the next seal.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.gate().epoch
     }
 
     /// What is below, neither decrypted nor cached.
@@ -47,53 +74,102 @@ impl Barrier {
 
     /// Calls `f` with the keyring, which cannot be wiped meanwhile: `f` must be short.
     pub(crate) fn with_keyring<T>(&self, f: impl FnOnce(&Keyring) -> Result<T>) -> Result<T> {
-        f(self.keyring.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok_or(Error::Sealed)?)
+        f(self.gate().keyring.as_ref().ok_or(Error::Sealed)?)
+    }
+
+    /// The same, and [`Error::Sealed`] too if there was a seal since this epoch.
+    fn with_keyring_of<T>(&self, epoch: u64, f: impl FnOnce(&Keyring) -> Result<T>) -> Result<T> {
+        let gate = self.gate();
+        f(gate.keyring.as_ref().filter(|_| gate.epoch == epoch).ok_or(Error::Sealed)?)
+    }
+
+    /// Waits until no write is under way. Needed before [`Barrier::unseal`]: one from before the seal must not take effect after it.
+    pub(crate) async fn idle(&self) -> Result<()> {
+        let idle = async {
+            while !self.cache.idle() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(OVERTAKEN, idle).await.map_err(|_| {
+            Error::Storage(Backend::Unavailable("writes from before the seal are still under way; unseal again later".to_owned()))
+        })
     }
 
     /// Opens the barrier.
     pub(crate) fn unseal(&self, keyring: Keyring) {
-        let mut slot = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.gate_mut();
         // Another server may have written since this one was sealed.
         self.cache.clear();
-        *slot = Some(keyring);
+        gate.keyring = Some(keyring);
     }
 
     /// Puts a keyring in place of another; a barrier that was sealed meanwhile stays so.
     pub(crate) fn replace(&self, keyring: Keyring) -> Result<()> {
-        let mut slot = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
-        *slot.as_mut().ok_or(Error::Sealed)? = keyring;
+        *self.gate_mut().keyring.as_mut().ok_or(Error::Sealed)? = keyring;
         Ok(())
     }
 
     /// Wipes keyring and cache.
     pub(crate) fn seal(&self) {
-        let mut slot = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
-        *slot = None;
+        let mut gate = self.gate_mut();
+        gate.keyring = None;
+        gate.epoch += 1;
         self.cache.clear();
     }
 
     /// The entry, decrypted, or none. [`Error::Damaged`] names the key if it does not decrypt.
     pub async fn get(&self, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let key = Key::new(key)?;
-        self.with_keyring(|_| Ok(()))?;
-        match self.cache.get(&*self.storage, &key).await? {
-            None => Ok(None),
-            Some(stored) => self.with_keyring(|keyring| keyring.open(key.as_str(), &stored)).map(Some),
-        }
+        self.get_of(self.epoch(), key).await
     }
 
     /// Encrypts and stores.
     pub async fn put(&self, key: &str, plain: &[u8]) -> Result<()> {
-        let key = Key::new(key)?;
-        let stored = self.with_keyring(|keyring| keyring.seal(key.as_str(), plain))?;
-        Ok(self.cache.put(&*self.storage, &key, Bytes::from(stored)).await?)
+        self.put_of(self.epoch(), key, plain).await
     }
 
     /// Deletes; a missing entry is a success.
     pub async fn delete(&self, key: &str) -> Result<()> {
+        self.delete_of(self.epoch(), key).await
+    }
+
+    /// All names directly below the folder (empty, or ending in `/`).
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
+        self.list_of(self.epoch(), folder).await
+    }
+
+    /// [`Barrier::get`] for something that began in this epoch; as the further ones.
+    pub(crate) async fn get_of(&self, epoch: u64, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let key = Key::new(key)?;
-        self.with_keyring(|_| Ok(()))?;
+        self.with_keyring_of(epoch, |_| Ok(()))?;
+        match self.cache.get(&*self.storage, &key).await? {
+            None => Ok(None),
+            Some(stored) => self.with_keyring_of(epoch, |keyring| keyring.open(key.as_str(), &stored)).map(Some),
+        }
+    }
+
+    pub(crate) async fn put_of(&self, epoch: u64, key: &str, plain: &[u8]) -> Result<()> {
+        let key = Key::new(key)?;
+        let stored = self.with_keyring_of(epoch, |keyring| keyring.seal(key.as_str(), plain))?;
+        Ok(self.cache.put(&*self.storage, &key, Bytes::from(stored)).await?)
+    }
+
+    pub(crate) async fn delete_of(&self, epoch: u64, key: &str) -> Result<()> {
+        let key = Key::new(key)?;
+        self.with_keyring_of(epoch, |_| Ok(()))?;
         Ok(self.cache.delete(&*self.storage, &key).await?)
+    }
+
+    pub(crate) async fn list_of(&self, epoch: u64, folder: &str) -> Result<Vec<String>> {
+        let folder = Folder::new(folder)?;
+        self.with_keyring_of(epoch, |_| Ok(()))?;
+        Ok(self.storage.list(&folder).await?)
+    }
+
+    /// A page of the names directly below the folder that sort after `after`.
+    pub(crate) async fn list_page_of(&self, epoch: u64, folder: &str, after: &str, limit: u32) -> Result<Page> {
+        let folder = Folder::new(folder)?;
+        self.with_keyring_of(epoch, |_| Ok(()))?;
+        Ok(self.storage.list_page(&folder, after, limit).await?)
     }
 
     /// Stores what is encrypted already, or must not be.
@@ -106,18 +182,10 @@ impl Barrier {
         Ok(self.cache.delete(&*self.storage, &Key::new(key)?).await?)
     }
 
-    /// A page of the names directly below the folder (empty, or ending in `/`) that sort after `after`.
-    pub async fn list_page(&self, folder: &str, after: &str, limit: u32) -> Result<Page> {
-        let folder = Folder::new(folder)?;
-        self.with_keyring(|_| Ok(()))?;
-        Ok(self.storage.list_page(&folder, after, limit).await?)
-    }
-
-    /// All names directly below the folder.
-    pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let folder = Folder::new(folder)?;
-        self.with_keyring(|_| Ok(()))?;
-        Ok(self.storage.list(&folder).await?)
+    /// As if no write that was given up could take effect any more.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.cache.settle();
     }
 }
 

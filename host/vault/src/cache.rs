@@ -2,8 +2,10 @@
 //!
 //! The rule: it never answers what the storage would not have answered since the last mutation through it. Mutations write
 //! through. A read fills the cache only if no mutation of its shard was under way at any time between the read's begin and end.
-//! A mutation whose outcome is unknown may still take effect later, so its shard is not filled for a while.
+//! A mutation whose outcome is unknown may still take effect, and would undo what was acknowledged after it: as long as it may, its key is
+//! neither cached nor mutated.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,10 +26,11 @@ const NEVER: [&str; 4] = ["sys/expire/", "core/raft/tls", "core/seal-config", "c
 /// By key: the ciphertext, or that there is none.
 type Map = Entries<Key, Option<Bytes>, Weight>;
 
-/// A bounded cache of a storage's entries. Listings are not cached.
+/// A bounded cache of a storage's entries, and the one way to mutate them. Listings are not cached.
 pub(crate) struct Cache {
     entries: Option<Map>,
-    shards: Vec<Mutex<Shard>>,
+    /// By a key's hash: the first one, and the others.
+    shards: (Mutex<Shard>, Vec<Mutex<Shard>>),
     hasher: RandomState,
 }
 
@@ -40,23 +43,30 @@ impl Weighter<Key, Option<Bytes>> for Weight {
     }
 }
 
-/// What says whether a read may fill the cache.
+/// What says whether a read may fill the cache, and whether a key may be mutated.
 #[derive(Default)]
 struct Shard {
     /// Changes when a mutation begins or ends.
     epoch: u64,
     /// Mutations under way.
     mutations: u32,
-    /// Until when one that was given up may take effect.
-    unknown_until: Option<Instant>,
+    /// The keys of those that were given up, and until when they may take effect. Nearly always empty.
+    unknown: HashMap<Key, Instant>,
 }
 
 impl Shard {
-    fn quiet(&mut self) -> bool {
-        if self.unknown_until.is_some_and(|until| until <= Instant::now()) {
-            self.unknown_until = None;
+    /// How long a mutation of the key that was given up may still take effect.
+    fn unknown(&mut self, key: &Key) -> Option<Duration> {
+        if self.unknown.is_empty() {
+            return None;
         }
-        self.mutations == 0 && self.unknown_until.is_none()
+        let now = Instant::now();
+        self.unknown.retain(|_, until| *until > now);
+        self.unknown.get(key).map(|until| until.duration_since(now))
+    }
+
+    fn quiet(&mut self, key: &Key) -> bool {
+        self.mutations == 0 && self.unknown(key).is_none()
     }
 }
 
@@ -69,20 +79,38 @@ impl Cache {
     pub(crate) fn new(bytes: u64) -> Cache {
         let items = usize::try_from(bytes / 1024).unwrap_or(usize::MAX).max(16);
         let entries = (bytes > 0).then(|| Entries::with_weighter(items, bytes, Weight));
-        Cache { entries, shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect(), hasher: RandomState::new() }
+        let others = std::iter::repeat_with(Mutex::default).take(SHARDS - 1).collect();
+        Cache { entries, shards: (Mutex::default(), others), hasher: RandomState::new() }
     }
 
-    fn shard(&self, key: &Key) -> Option<(&Map, &Mutex<Shard>)> {
-        if NEVER.iter().any(|prefix| key.as_str().starts_with(prefix)) {
-            return None;
-        }
+    /// The entries, if this key's may be among them.
+    fn entries(&self, key: &Key) -> Option<&Map> {
+        self.entries.as_ref().filter(|_| !NEVER.iter().any(|prefix| key.as_str().starts_with(prefix)))
+    }
+
+    fn shard(&self, key: &Key) -> &Mutex<Shard> {
         let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
-        Some((self.entries.as_ref()?, self.shards.get(index)?))
+        self.shards.1.get(index).unwrap_or(&self.shards.0)
+    }
+
+    fn all_shards(&self) -> impl Iterator<Item = &Mutex<Shard>> {
+        std::iter::once(&self.shards.0).chain(&self.shards.1)
+    }
+
+    /// Whether no mutation is under way.
+    pub(crate) fn idle(&self) -> bool {
+        self.all_shards().all(|shard| lock(shard).mutations == 0)
+    }
+
+    /// As if every mutation that was given up could take effect no more.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.all_shards().for_each(|shard| lock(shard).unknown.clear());
     }
 
     /// Forgets everything, also what is being read.
     pub(crate) fn clear(&self) {
-        for shard in &self.shards {
+        for shard in self.all_shards() {
             lock(shard).epoch += 1;
         }
         if let Some(entries) = &self.entries {
@@ -92,15 +120,16 @@ impl Cache {
 
     /// The entry's ciphertext, or none.
     pub(crate) async fn get(&self, storage: &dyn Storage, key: &Key) -> Result<Option<Bytes>> {
-        let Some((entries, shard)) = self.shard(key) else { return storage.get(key).await };
+        let Some(entries) = self.entries(key) else { return storage.get(key).await };
         if let Some(value) = entries.get(key) {
             metrics::counter!("vault_cache_hit").increment(1);
             return Ok(value);
         }
         metrics::counter!("vault_cache_miss").increment(1);
+        let shard = self.shard(key);
         let epoch = {
             let mut shard = lock(shard);
-            shard.quiet().then_some(shard.epoch)
+            shard.quiet(key).then_some(shard.epoch)
         };
         let value = storage.get(key).await?;
         let shard = lock(shard);
@@ -111,19 +140,17 @@ impl Cache {
         Ok(value)
     }
 
-    /// Stores the ciphertext.
+    /// Stores the ciphertext. [`Error::Unavailable`] while an earlier mutation of the key that was given up may still take effect.
     pub(crate) async fn put(&self, storage: &dyn Storage, key: &Key, value: Bytes) -> Result<()> {
-        let Some((entries, shard)) = self.shard(key) else { return storage.put(key, value).await };
-        let mutation = Mutation::begin(entries, shard, key);
+        let mutation = Mutation::begin(self.entries(key), self.shard(key), key)?;
         let result = storage.put(key, value.clone()).await;
         mutation.end(&result, Some(value));
         result
     }
 
-    /// Removes the entry.
+    /// Removes the entry. Errors as [`Cache::put`]'s.
     pub(crate) async fn delete(&self, storage: &dyn Storage, key: &Key) -> Result<()> {
-        let Some((entries, shard)) = self.shard(key) else { return storage.delete(key).await };
-        let mutation = Mutation::begin(entries, shard, key);
+        let mutation = Mutation::begin(self.entries(key), self.shard(key), key)?;
         let result = storage.delete(key).await;
         mutation.end(&result, None);
         result
@@ -132,7 +159,7 @@ impl Cache {
 
 /// A mutation under way. Dropped without [`Mutation::end`], its outcome is unknown.
 struct Mutation<'a> {
-    entries: &'a Map,
+    entries: Option<&'a Map>,
     shard: &'a Mutex<Shard>,
     key: &'a Key,
     /// The shard's epoch while no other mutation of it begins or ends; none if one was under way already.
@@ -141,14 +168,20 @@ struct Mutation<'a> {
 }
 
 impl<'a> Mutation<'a> {
-    fn begin(entries: &'a Map, shard: &'a Mutex<Shard>, key: &'a Key) -> Mutation<'a> {
-        metrics::counter!("vault_cache_write").increment(1);
+    fn begin(entries: Option<&'a Map>, shard: &'a Mutex<Shard>, key: &'a Key) -> Result<Mutation<'a>> {
         let mut state = lock(shard);
-        let quiet = state.quiet();
+        if let Some(left) = state.unknown(key) {
+            let seconds = left.as_secs() + 1;
+            return Err(Error::Unavailable(format!("an earlier write of {key} may still take effect; try again in {seconds} s")));
+        }
+        let alone = state.mutations == 0;
         state.epoch += 1;
         state.mutations += 1;
-        entries.remove(key);
-        Mutation { entries, shard, key, alone: quiet.then_some(state.epoch), unknown: true }
+        if let Some(entries) = entries {
+            metrics::counter!("vault_cache_write").increment(1);
+            entries.remove(key);
+        }
+        Ok(Mutation { entries, shard, key, alone: alone.then_some(state.epoch), unknown: true })
     }
 
     fn end(mut self, result: &Result<()>, value: Option<Bytes>) {
@@ -157,8 +190,8 @@ impl<'a> Mutation<'a> {
                 self.unknown = false;
                 let shard = lock(self.shard);
                 // Of two mutations at once nobody knows which one the storage did last.
-                if self.alone == Some(shard.epoch) {
-                    self.entries.insert(self.key.clone(), value);
+                if let Some(entries) = self.entries.filter(|_| self.alone == Some(shard.epoch)) {
+                    entries.insert(self.key.clone(), value);
                 }
             }
             Err(Error::TimedOut(_) | Error::Unavailable(_) | Error::Breach(_)) => {}
@@ -173,7 +206,7 @@ impl Drop for Mutation<'_> {
         shard.epoch += 1;
         shard.mutations = shard.mutations.saturating_sub(1);
         if self.unknown {
-            shard.unknown_until = Instant::now().checked_add(UNKNOWN_FOR);
+            shard.unknown.insert(self.key.clone(), Instant::now() + UNKNOWN_FOR);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Everything that a client can ask for passes through [`Request`] and [`Response`]: the server turns HTTP into the one and
 //! the other into an envelope. An [`Error`]'s case decides the status and the text of the answer; nothing of a backend's text gets into it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +61,7 @@ pub struct Request {
 }
 
 /// An authentication that a response hands out: the `auth` member of the envelope.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Auth {
     /// The token, in the form for the client.
     pub client_token: Zeroizing<String>,
@@ -86,8 +87,15 @@ pub struct Auth {
     pub entity_id: String,
 }
 
+/// Without the token.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("accessor", &self.accessor).field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
 /// What an engine answers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Response {
     /// The `data` member. None together with no `auth` and no warnings makes the answer 204.
     pub data: Option<Fields>,
@@ -101,6 +109,18 @@ pub struct Response {
     pub status: Option<u16>,
     /// Members of `data` are repeated at the top of the envelope, as the old `sys` paths do.
     pub flatten: bool,
+}
+
+/// Without the data's values, nor the token.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("data", &self.data.as_ref().map(|data| data.keys().collect::<Vec<_>>()))
+            .field("auth", &self.auth)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Response {
@@ -157,6 +177,9 @@ pub enum Error {
     /// The path does not take this operation: 405 `unsupported operation`.
     #[error("unsupported operation")]
     UnsupportedOperation,
+    /// The path does not take this HTTP method: 405 with no text.
+    #[error("method not allowed")]
+    WrongMethod,
     /// 503 `Vault is sealed`.
     #[error("Vault is sealed")]
     Sealed,
@@ -201,5 +224,20 @@ impl From<cofferdam_backend::Error> for Error {
 impl From<cofferdam_backend::InvalidKey> for Error {
     fn from(invalid: cofferdam_backend::InvalidKey) -> Error {
         cofferdam_backend::Error::from(invalid).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_formatted_without_its_secrets() {
+        let mut response = Response::data(Fields::from_iter([("user".to_owned(), "hunter2".into())])).warn("careful");
+        let auth = Auth { client_token: Zeroizing::new("hvs.hunter2".to_owned()), accessor: "acc".to_owned(), ..Auth::default() };
+        response.auth = Some(Box::new(auth));
+        let text = format!("{response:?}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(["user", "careful", "acc"].iter().all(|shown| text.contains(shown)), "{text}");
     }
 }

@@ -10,7 +10,6 @@ mod rotate;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 use cofferdam_backend::Key;
@@ -67,8 +66,6 @@ struct Inner {
     preparing: AtomicBool,
     /// The encryptions of the newest key as last stored.
     counted: AtomicU64,
-    /// Until when an earlier write of the keyring may still take effect.
-    keyring_unknown_until: Mutex<Option<Instant>>,
     maintenance: Mutex<Option<AbortHandle>>,
 }
 
@@ -92,7 +89,6 @@ impl Unsealer {
             config: Mutex::default(),
             preparing: AtomicBool::new(false),
             counted: AtomicU64::new(0),
-            keyring_unknown_until: Mutex::default(),
             maintenance: Mutex::default(),
         };
         Unsealer { inner: Arc::new(inner) }
@@ -214,10 +210,8 @@ impl Inner {
         if !self.barrier.sealed() {
             return Ok(true);
         }
-        if self.read(KEYRING_PATH).await?.is_none() || self.read(init::MARKER_PATH).await?.is_some() {
-            return Ok(false);
-        }
-        Ok(true)
+        let Some(keyring) = self.read(KEYRING_PATH).await? else { return Ok(false) };
+        Ok(!self.unfinished(&keyring).await?)
     }
 
     async fn load_config(&self) -> Result<SealConfig> {

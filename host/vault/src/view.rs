@@ -1,4 +1,4 @@
-//! The part of the barrier below a prefix: what an engine or a store gets, so that it cannot name anything else.
+//! The part of the barrier below a prefix: what an engine or a store gets, so that it cannot name anything else, nor outlive a seal.
 
 use std::sync::Arc;
 
@@ -8,22 +8,24 @@ use zeroize::Zeroizing;
 use crate::barrier::Barrier;
 use crate::logical::Result;
 
-/// A barrier below a prefix. Cloning is cheap. Keys with an empty, `.` or `..` segment are refused, so none leads out.
+/// A barrier below a prefix. Cloning is cheap. Keys with an empty, `.` or `..` segment are refused, so none leads out. From the next seal on
+/// everything is [`Error::Sealed`](crate::logical::Error::Sealed), also after an unseal.
 #[derive(Clone)]
 pub struct View {
     barrier: Arc<Barrier>,
+    epoch: u64,
     prefix: Arc<str>,
 }
 
 impl View {
     /// The part of the barrier below `prefix`, which is empty or ends in `/`.
     pub fn new(barrier: Arc<Barrier>, prefix: impl Into<Arc<str>>) -> View {
-        View { barrier, prefix: prefix.into() }
+        View { epoch: barrier.epoch(), barrier, prefix: prefix.into() }
     }
 
     /// The part of this view below a further prefix, which ends in `/`.
     pub fn sub(&self, prefix: &str) -> View {
-        View { barrier: self.barrier.clone(), prefix: self.full(prefix).into() }
+        View { barrier: self.barrier.clone(), epoch: self.epoch, prefix: self.full(prefix).into() }
     }
 
     /// The prefix, from the barrier's root.
@@ -37,27 +39,33 @@ impl View {
 
     /// The entry, decrypted, or none.
     pub async fn get(&self, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        self.barrier.get(&self.full(key)).await
+        self.barrier.get_of(self.epoch, &self.full(key)).await
     }
 
     /// Encrypts and stores.
     pub async fn put(&self, key: &str, plain: &[u8]) -> Result<()> {
-        self.barrier.put(&self.full(key), plain).await
+        self.barrier.put_of(self.epoch, &self.full(key), plain).await
     }
 
     /// Deletes; a missing entry is a success.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        self.barrier.delete(&self.full(key)).await
+        self.barrier.delete_of(self.epoch, &self.full(key)).await
     }
 
     /// All names directly below the folder (empty, or ending in `/`).
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
-        self.barrier.list(&self.full(folder)).await
+        self.barrier.list_of(self.epoch, &self.full(folder)).await
     }
 
     /// A page of the names directly below the folder that sort after `after`.
     pub async fn list_page(&self, folder: &str, after: &str, limit: u32) -> Result<Page> {
-        self.barrier.list_page(&self.full(folder), after, limit).await
+        self.barrier.list_page_of(self.epoch, &self.full(folder), after, limit).await
+    }
+
+    /// As if no write that was given up could take effect any more.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.barrier.settle();
     }
 
     /// Deletes everything below.
@@ -79,8 +87,12 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::View;
+    use crate::keyring::Keyring;
     use crate::logical::Error;
-    use crate::testing::test_view;
+    use crate::testing::{test_barrier, test_view};
 
     #[tokio::test]
     async fn a_view_sees_what_is_below_it_and_nothing_else() {
@@ -97,6 +109,27 @@ mod tests {
             assert!(matches!(inner.delete(key).await, Err(Error::BadRequest(_))), "{key:?}");
         }
         assert!(inner.list("../").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_view_from_before_a_seal_stays_closed_after_the_next_unseal() {
+        let barrier = test_barrier();
+        let keyring = barrier.with_keyring(|keyring| Keyring::from_stored(keyring.root().clone(), &keyring.to_stored()?)).unwrap();
+        let view = View::new(barrier.clone(), "test/");
+        let below = view.sub("below/");
+        below.put("a", b"1").await.unwrap();
+        barrier.seal();
+        barrier.unseal(keyring);
+        for old in [below, view.sub("below/")] {
+            assert!(matches!(old.get("a").await, Err(Error::Sealed)));
+            assert!(matches!(old.put("a", b"2").await, Err(Error::Sealed)));
+            assert!(matches!(old.delete("a").await, Err(Error::Sealed)));
+            assert!(matches!(old.list("").await, Err(Error::Sealed)));
+            assert!(matches!(old.list_page("", "", 1).await, Err(Error::Sealed)));
+            assert!(matches!(old.clear().await, Err(Error::Sealed)));
+        }
+        let new = View::new(Arc::clone(&barrier), "test/below/");
+        assert_eq!(**new.get("a").await.unwrap().unwrap(), *b"1");
     }
 
     #[tokio::test]

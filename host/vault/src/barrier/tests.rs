@@ -14,7 +14,7 @@ async fn nothing_passes_while_sealed() {
     assert!(matches!(barrier.put("a/b", b"").await, Err(Error::Sealed)));
     assert!(matches!(barrier.delete("a/b").await, Err(Error::Sealed)));
     assert!(matches!(barrier.list("a/").await, Err(Error::Sealed)));
-    assert!(matches!(barrier.list_page("a/", "", 1).await, Err(Error::Sealed)));
+    assert!(matches!(barrier.list_page_of(barrier.epoch(), "a/", "", 1).await, Err(Error::Sealed)));
     let keyring = Keyring::generate(Arc::new(Secret::random().unwrap())).unwrap();
     assert!(matches!(barrier.replace(keyring), Err(Error::Sealed)));
     assert!(barrier.sealed());

@@ -206,6 +206,50 @@ async fn a_write_that_was_given_up_may_still_land_and_is_read_through() {
     assert_eq!(cache.get(&*storage, &name).await.unwrap(), some("late"));
 }
 
+#[tokio::test]
+async fn after_a_write_that_was_given_up_its_key_is_not_written_until_it_cannot_land_any_more() {
+    let (cache, storage) = (Cache::new(1 << 20), Slow::new());
+    // The second is not cached.
+    for name in ["a", "sys/expire/id/a"].map(key) {
+        *storage.fail.lock().unwrap() = Some(Error::TimedOut(Duration::from_secs(1)));
+        assert!(matches!(cache.put(&*storage, &name, "1".into()).await, Err(Error::TimedOut(_))));
+        *storage.fail.lock().unwrap() = None;
+        for refused in [cache.put(&*storage, &name, "2".into()).await, cache.delete(&*storage, &name).await] {
+            match refused {
+                Err(Error::Unavailable(text)) => assert!(text.contains(name.as_str()) && text.contains("try again in 120 s"), "{text}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(storage.inner.get(&name).await.unwrap(), some("1"));
+        cache.clear();
+        assert!(cache.put(&*storage, &name, "2".into()).await.is_err(), "a seal makes no difference");
+        // Others can be.
+        cache.put(&*storage, &key("b"), "2".into()).await.unwrap();
+        cache.settle();
+        cache.put(&*storage, &name, "2".into()).await.unwrap();
+        assert_eq!(storage.inner.get(&name).await.unwrap(), some("2"));
+    }
+    // A write that was certainly not done stops nobody.
+    *storage.fail.lock().unwrap() = Some(Error::Exhausted(String::new()));
+    assert!(cache.put(&*storage, &key("a"), "3".into()).await.is_err());
+    *storage.fail.lock().unwrap() = None;
+    cache.put(&*storage, &key("a"), "4".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cache_is_idle_when_no_write_is_under_way() {
+    let (cache, storage) = (Cache::new(1 << 20), Slow::new());
+    assert!(cache.idle());
+    storage.write_gate.forget_permits(1_000);
+    let name = key("sys/expire/id/a");
+    let mut write = Box::pin(cache.put(&*storage, &name, "1".into()));
+    assert!((&mut write).now_or_never().is_none());
+    assert!(!cache.idle());
+    storage.write_gate.add_permits(1);
+    write.await.unwrap();
+    assert!(cache.idle());
+}
+
 /// A storage whose calls take as many turns of the scheduler as they are told.
 struct Turns {
     inner: Memory,

@@ -48,7 +48,7 @@ impl Active {
         })
         .await?;
         let engines = Engines {
-            barrier: barrier.clone(),
+            root: view(""),
             token: Arc::new(Backend::new(tokens.clone())),
             cubbyhole: tokens.cubbyhole(),
             default_lease_ttl: options.default_lease_ttl,

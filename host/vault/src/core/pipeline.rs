@@ -81,10 +81,20 @@ impl Core {
 
     async fn answer(self: &Arc<Self>, mut request: Request) -> Result<Response> {
         let seals = request.path == "sys/seal";
+        if seals || request.path == "sys/step-down" {
+            match request.operation {
+                Operation::Create | Operation::Update if self.active().is_err() => return Ok(Response::empty()),
+                Operation::Create | Operation::Update => {}
+                _ => return Err(Error::WrongMethod),
+            }
+        }
         let response = {
             let _under_way = self.requests.clone().read_owned().await;
             let active = self.active()?;
             check_path(&request.path)?;
+            if request.path.ends_with('/') && matches!(request.operation, Operation::Create | Operation::Update | Operation::Patch) {
+                return Err(Error::bad_request("cannot write to a path ending in '/'"));
+            }
             // A list is one of a folder.
             if request.operation == Operation::List && !request.path.is_empty() && !request.path.ends_with('/') {
                 request.path.push('/');
@@ -115,6 +125,11 @@ impl Core {
     async fn checked(self: &Arc<Self>, active: &Arc<Active>, caller: &Caller, request: &mut Request) -> Result<Response> {
         let entered = active.mounts.enter(&request.path).await;
         let path = request.path.clone();
+        // The system backend takes some paths with a slash at their end too: policies see them without, as they name them.
+        let path = match path.strip_suffix('/') {
+            Some(trimmed) if request.operation != Operation::List && path.starts_with("sys/") => trimmed.to_owned(),
+            _ => path,
+        };
         if let Some((mount, _, rest)) = &entered {
             request.path.clone_from(rest);
             // Only policies make a difference between the two.

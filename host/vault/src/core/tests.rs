@@ -1,6 +1,7 @@
 //! The core as the server uses it, over a storage in memory.
 
 mod cuts;
+mod faults;
 mod requests;
 mod states;
 
@@ -88,6 +89,11 @@ impl Vault {
 }
 
 impl Core {
+    /// As if no write that was given up could take effect any more.
+    pub(crate) fn settle(&self) {
+        self.barrier.settle();
+    }
+
     /// Changes the stored mount tables as another server would.
     pub(crate) async fn with_tables(&self, change: impl AsyncFnOnce(&mut crate::mounts::Tables)) {
         change(&mut crate::mounts::Tables::load(&self.barrier).await.unwrap()).await;

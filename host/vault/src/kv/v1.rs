@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::fields::{Input, Schema};
 use super::{duration, json, path};
 use crate::engine::Engine;
+use crate::keyring::json::position;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::view::View;
 
@@ -32,7 +33,7 @@ impl Kv {
         }
         let stored = self.view.get(&request.path).await?.ok_or(Error::NotFound)?;
         let fields: Fields = serde_json::from_slice(&stored)
-            .map_err(|error| Error::Damaged(format!("{}{}: no JSON object: {error}", self.view.prefix(), request.path)))?;
+            .map_err(|error| Error::Damaged(format!("{}{}: {}", self.view.prefix(), request.path, position(&error))))?;
         let lease_duration = lease(&fields).unwrap_or(self.default_lease);
         Ok(Response { lease_duration, ..Response::data(fields) })
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::clock::Time;
+use crate::keyring::json::position;
 use crate::logical::Error;
 
 /// A lease. Members that are missing have their zero value.
@@ -111,7 +112,7 @@ impl Lease {
 
     /// Reads the stored form.
     pub fn from_stored(key: &str, bytes: &[u8]) -> Result<Lease, Error> {
-        serde_json::from_slice(bytes).map_err(|error| Error::Damaged(format!("lease {key}: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| Error::Damaged(format!("lease {key}: {}", position(&error))))
     }
 
     /// The stored form.

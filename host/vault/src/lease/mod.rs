@@ -1,7 +1,8 @@
 //! Leases: how long tokens live.
 //!
 //! A lease is an entry of the storage, and its end is in memory too, so that a request finds out without a read whether its token has
-//! expired, and so that one task knows what ends next. The rule: the storage is changed first, then memory. Who revokes is
+//! expired, and so that one task knows what ends next. The rule: the storage is changed first, then memory. A lease that cannot be read has
+//! not ended: whom it is for is refused until someone revokes. Who revokes is
 //! [`token::Store`](crate::token::Store), since what ends with a lease is a token and its children.
 
 pub mod clock;
@@ -46,18 +47,20 @@ impl From<&Lease> for Times {
 
 #[derive(Default)]
 struct Index {
-    /// By id: the times, and where in the queue it stands.
-    leases: HashMap<Arc<str>, (Times, Option<OffsetDateTime>)>,
+    /// By id: the times, none if what is stored cannot be read; and where in the queue it stands.
+    leases: HashMap<Arc<str>, (Option<Times>, Option<OffsetDateTime>)>,
     /// Those that end, soonest first.
     queue: BTreeSet<(OffsetDateTime, Arc<str>)>,
 }
 
 impl Index {
-    fn get(&self, id: &str) -> Option<Times> {
-        self.leases.get(id).map(|(times, _)| *times)
+    /// None if it is not known. [`Error::Damaged`] for one that cannot be read.
+    fn get(&self, id: &str) -> Option<Result<Times>> {
+        let (times, _) = self.leases.get(id)?;
+        Some(times.ok_or_else(|| Error::Damaged(format!("lease {id}: could not be read when the leases were loaded"))))
     }
 
-    fn insert(&mut self, id: &str, times: Times, due: Option<OffsetDateTime>) {
+    fn insert(&mut self, id: &str, times: Option<Times>, due: Option<OffsetDateTime>) {
         self.remove(id);
         let id: Arc<str> = id.into();
         if let Some(due) = due {
@@ -100,7 +103,7 @@ impl Leases {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Loads every stored lease. Those that cannot be read are left out, with a word in the log: their tokens are refused.
+    /// Loads every stored lease. Those that cannot be read are remembered as such, with a word in the log.
     pub async fn load(&self) -> Result<()> {
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
@@ -109,7 +112,13 @@ impl Leases {
             folders.extend(below);
             let reads = futures_util::stream::iter(names.into_iter().map(|id| async move {
                 match self.times(&id).await {
-                    Err(Error::Damaged(text)) => tracing::error!(lease = id, "a lease cannot be read: {text}"),
+                    Err(Error::Damaged(text)) => {
+                        tracing::error!(lease = id, "a lease cannot be read; what it is for is refused until it is revoked: {text}");
+                        let mut index = self.index();
+                        if index.get(&id).is_none() {
+                            index.insert(&id, None, None);
+                        }
+                    }
                     Err(other) => return Err(other),
                     Ok(_) => {}
                 }
@@ -126,7 +135,7 @@ impl Leases {
     pub async fn put(&self, lease: &Lease) -> Result<()> {
         self.view.put(&lease.lease_id, &lease.to_stored()?).await?;
         let mut index = self.index();
-        index.insert(&lease.lease_id, Times::from(lease), lease.expire_time.get());
+        index.insert(&lease.lease_id, Some(Times::from(lease)), lease.expire_time.get());
         let first = index.queue.first().is_some_and(|(_, id)| **id == *lease.lease_id);
         drop(index);
         if first {
@@ -150,10 +159,10 @@ impl Leases {
         }
     }
 
-    /// The times of a lease, from memory once all are loaded.
+    /// The times of a lease, from memory once all are loaded. [`Error::Damaged`] for one that cannot be read.
     pub async fn times(&self, id: &str) -> Result<Option<Times>> {
         if let Some(times) = self.index().get(id) {
-            return Ok(Some(times));
+            return times.map(Some);
         }
         if self.loaded.load(Ordering::Acquire) {
             return Ok(None);
@@ -163,10 +172,21 @@ impl Leases {
         let mut index = self.index();
         // One that was put meanwhile is newer than what was read.
         if let Some(newer) = index.get(id) {
-            return Ok(Some(newer));
+            return newer.map(Some);
         }
-        index.insert(id, times, times.expire.get());
+        index.insert(id, Some(times), times.expire.get());
         Ok(Some(times))
+    }
+
+    /// Whether a lease has ended, from the storage, which memory is put right by. A missing one has not: it is gone.
+    pub async fn ended(&self, id: &str) -> Result<bool> {
+        let lease = self.get(id).await?;
+        let mut index = self.index();
+        match &lease {
+            Some(lease) => index.insert(id, Some(Times::from(lease)), lease.expire_time.get()),
+            None => index.remove(id),
+        }
+        Ok(lease.is_some_and(|lease| lease.expire_time.passed(self.clock.now())))
     }
 
     /// The names directly below a folder of leases (empty, or ending in `/`).
@@ -192,11 +212,11 @@ impl Leases {
         }
     }
 
-    /// Puts off the end of a lease in memory only, after its revocation failed.
-    pub fn postpone(&self, id: &str, until: OffsetDateTime) {
+    /// Puts off the end of a lease in memory only, after its revocation failed; none: until the leases are loaded again.
+    pub fn postpone(&self, id: &str, until: Option<OffsetDateTime>) {
         let mut index = self.index();
-        if let Some(times) = index.get(id) {
-            index.insert(id, times, Some(until));
+        if let Some(Ok(times)) = index.get(id) {
+            index.insert(id, Some(times), until);
         }
     }
 

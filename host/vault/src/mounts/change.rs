@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cofferdam_backend::Error as Backend;
+
 use super::entry::{Config, Entry};
+use super::router::Handler;
 use super::{Mounts, Tables};
 use crate::logical::{Error, Result};
 
@@ -70,7 +73,7 @@ impl Mounts {
             return Err(Error::bad_request(format!("mount type of {:?} is not mountable", asked.kind)));
         }
         let (kind, options) = kv_options(asked.kind, asked.options)?;
-        if let Some(taken) = self.routes().conflict(path) {
+        if let Some(taken) = tables.conflict(path) {
             return Err(Error::bad_request(format!("path is already in use at {taken}")));
         }
         let mut entry = Entry::new("mounts", path, &kind, &asked.description)?;
@@ -88,7 +91,8 @@ impl Mounts {
 
     /// Takes the secrets engine at a path out of service and deletes what it stored. Nothing there is a success.
     ///
-    /// The table's entry is marked first and removed last: a cut between the two is finished at the next unseal, or by asking again.
+    /// The table's entry is marked first and removed last: a cut between the two is finished at the next unseal, or by asking again. From
+    /// before the mark until it is known not to be stored nothing is answered: what was acknowledged then would be deleted.
     pub(crate) async fn disable(&self, path: &str) -> Result<()> {
         let mut tables = self.tables.lock().await;
         let Some(entry) = find(&tables, "mounts", path) else { return Ok(()) };
@@ -97,10 +101,16 @@ impl Mounts {
         }
         let mut marked = entry.clone();
         marked.mark_unmounting();
-        if marked != entry {
-            tables.replace(marked.clone()).await?;
+        let before = self.at(path);
+        self.swap(path, Some(self.engines.refused(&marked, "it is being deleted, or its deletion may be recorded: delete it again"))).await;
+        if marked != entry
+            && let Err(error) = tables.replace(marked.clone()).await
+        {
+            if let Some(before) = before.filter(|_| !may_be_stored(&error)) {
+                self.swap(path, Some((*before).clone())).await;
+            }
+            return Err(error);
         }
-        self.swap(path, Some(self.engines.refused(&marked, "the mount is being deleted"))).await;
         self.finish_disable(&mut tables, &marked).await
     }
 
@@ -129,6 +139,10 @@ impl Mounts {
         if old.kv_version() == entry.kv_version() {
             tables.replace(entry.clone()).await?;
             if let Some(mount) = self.at(api_path) {
+                if matches!(mount.handler, Handler::Refused(_)) {
+                    self.serve(&entry).await?;
+                    return Ok(None);
+                }
                 let mount = self.engines.retuned(&mount, entry);
                 self.change_routes(|routes| routes.insert(mount));
             }
@@ -137,8 +151,7 @@ impl Mounts {
         // The new version is in the table before the data is converted; the engine resumes a conversion that was cut off.
         tables.replace(entry.clone()).await?;
         self.swap(api_path, Some(self.engines.refused(&entry, "the mount is being upgraded"))).await;
-        let mount = self.engines.open_or_refuse(&entry).await?;
-        self.swap(api_path, Some(mount)).await;
+        self.serve(&entry).await?;
         Ok(Some(
             "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume service shortly."
                 .to_owned(),
@@ -157,7 +170,8 @@ impl Mounts {
         if old.required() || old.table == "auth" {
             return Err(Error::bad_request(format!("cannot remount {from:?}")));
         }
-        if let Some(taken) = self.routes().conflict(to).filter(|taken| *taken != from || from == to) {
+        // The mount itself is one of those that no path may lie below or above.
+        if let Some(taken) = tables.conflict(to) {
             return Err(Error::bad_request(format!("path already in use at {taken:?}")));
         }
         if old.unmounting() {
@@ -169,10 +183,13 @@ impl Mounts {
         entry.tainted = false;
         tables.replace(entry.clone()).await?;
         self.swap(from, None).await;
-        let mount = self.engines.open_or_refuse(&entry).await?;
-        self.change_routes(|routes| routes.insert(mount));
-        Ok(())
+        self.serve(&entry).await
     }
+}
+
+/// Whether a write that failed may be stored, or become so yet.
+fn may_be_stored(error: &Error) -> bool {
+    matches!(error, Error::Storage(Backend::TimedOut(_) | Backend::Unavailable(_) | Backend::Breach(_)))
 }
 
 fn find(tables: &Tables, table: &str, path: &str) -> Option<Entry> {

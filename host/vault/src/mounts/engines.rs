@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use super::router::{Handler, Mount};
-use crate::barrier::Barrier;
 use crate::engine::Engine;
 use crate::kv;
 use crate::logical::{Error, Result};
@@ -12,7 +11,8 @@ use crate::view::View;
 
 /// Makes engines for mounts.
 pub(crate) struct Engines {
-    pub(crate) barrier: Arc<Barrier>,
+    /// All of the storage, until the next seal.
+    pub(crate) root: View,
     /// The engine of `auth/token/`.
     pub(crate) token: Arc<dyn Engine>,
     /// The engine of `cubbyhole/`.
@@ -26,8 +26,12 @@ pub(crate) struct Engines {
 impl Engines {
     /// The mount in service.
     pub(super) async fn open(&self, entry: &Entry) -> Result<Mount> {
+        if entry.unmounting() {
+            let reason = "its deletion is not finished, and the server's log says why: the next unseal tries again, or delete it again";
+            return Ok(self.refused(entry, reason));
+        }
         if entry.tainted {
-            return Ok(self.refused(entry, "it is being deleted, or was being moved by another server: delete it or move it again"));
+            return Ok(self.refused(entry, "another server was moving it: move or delete it again"));
         }
         let (label, handler) = match (entry.table.as_str(), entry.kind.as_str()) {
             ("mounts", "system") => ("system", Handler::System),
@@ -41,7 +45,7 @@ impl Engines {
     }
 
     async fn kv(&self, entry: &Entry) -> Result<Handler> {
-        let view = View::new(self.barrier.clone(), entry.storage_prefix());
+        let view = self.root.sub(&entry.storage_prefix());
         match entry.kv_version() {
             None | Some("1") => Ok(self.kv_v1(entry)),
             Some("2") => {
@@ -54,7 +58,7 @@ impl Engines {
     }
 
     fn kv_v1(&self, entry: &Entry) -> Handler {
-        let view = View::new(self.barrier.clone(), entry.storage_prefix());
+        let view = self.root.sub(&entry.storage_prefix());
         let lease = match entry.config.default_lease_ttl {
             0 => self.default_lease_ttl,
             nanoseconds => std::time::Duration::from_nanos(nanoseconds),
@@ -93,6 +97,6 @@ impl Engines {
         if entry.uuid.is_empty() {
             return Err(Error::Damaged(format!("the mount {:?} has no uuid", entry.accessor)));
         }
-        View::new(self.barrier.clone(), entry.storage_prefix()).clear().await
+        self.root.sub(&entry.storage_prefix()).clear().await
     }
 }

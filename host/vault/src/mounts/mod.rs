@@ -33,7 +33,8 @@ pub(crate) struct Mounts {
 }
 
 impl Mounts {
-    /// Puts all mounts of the tables in service, and finishes deletions that were cut off.
+    /// Puts all mounts of the tables in service, and finishes deletions that were cut off. One that cannot be finished
+    /// keeps no vault sealed: its mount stays marked and refused, and the next unseal tries again.
     pub(crate) async fn open(tables: Tables, engines: Engines) -> Result<Mounts> {
         let mut routes = Routes::default();
         let mut unfinished = Vec::new();
@@ -47,7 +48,9 @@ impl Mounts {
         for entry in unfinished {
             tracing::info!(mount = entry.accessor, "finishing the deletion of a mount");
             let mut tables = mounts.tables.lock().await;
-            mounts.finish_disable(&mut tables, &entry).await?;
+            if let Err(error) = mounts.finish_disable(&mut tables, &entry).await {
+                tracing::error!(mount = entry.accessor, %error, "the deletion of a mount could not be finished; the next unseal tries again");
+            }
         }
         Ok(mounts)
     }
@@ -86,6 +89,16 @@ impl Mounts {
                 return Some((mount, guard, rest));
             }
         }
+    }
+
+    /// Puts a mount in service in place of the one at its path. If it cannot be opened, it is refused until it is tuned or the next unseal.
+    async fn serve(&self, entry: &Entry) -> Result<()> {
+        let (mount, opened) = match self.engines.open_or_refuse(entry).await {
+            Ok(mount) => (mount, Ok(())),
+            Err(error) => (self.engines.refused(entry, "it was changed, and could not be opened since: tune it to try again"), Err(error)),
+        };
+        self.swap(&entry.api_path(), Some(mount)).await;
+        opened
     }
 
     /// Takes a mount out of service in favour of `next`, after the requests within it are done. Without a next one the path is free.

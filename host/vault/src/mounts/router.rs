@@ -63,11 +63,6 @@ impl Routes {
         })
     }
 
-    /// A mount whose path lies below this one, or above it, or is the same.
-    pub(crate) fn conflict(&self, api_path: &str) -> Option<&str> {
-        self.0.keys().map(String::as_str).find(|taken| taken.starts_with(api_path) || api_path.starts_with(taken))
-    }
-
     /// All mounts, in the order of their paths.
     pub(crate) fn all(&self) -> Vec<&Arc<Mount>> {
         let mut mounts: Vec<_> = self.0.iter().collect();
@@ -110,15 +105,5 @@ mod tests {
         assert_eq!(found(&routes, "a/b"), Some(("a/b/", "")));
         assert_eq!(found(&routes, "a"), Some(("a/", "")));
         assert_eq!(found(&routes, "a/"), Some(("a/", "")));
-    }
-
-    #[test]
-    fn paths_above_and_below_a_mount_are_taken() {
-        let routes = routes(&["a/b/"]);
-        assert_eq!(routes.conflict("a/"), Some("a/b/"));
-        assert_eq!(routes.conflict("a/b/"), Some("a/b/"));
-        assert_eq!(routes.conflict("a/b/c/"), Some("a/b/"));
-        assert_eq!(routes.conflict("a/c/"), None);
-        assert_eq!(routes.conflict("ab/"), None);
     }
 }

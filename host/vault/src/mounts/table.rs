@@ -14,8 +14,8 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
-use crate::barrier::Barrier;
 use crate::logical::{Error, Fields, Result};
+use crate::view::View;
 
 /// One of the four tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,32 +128,32 @@ impl Table {
     }
 
     /// Loads a table; none if there is nothing stored of it.
-    pub(crate) async fn load(barrier: &Barrier, place: Place) -> Result<Option<Table>> {
-        if let Some(stored) = barrier.get(place.key()).await? {
+    pub(crate) async fn load(root: &View, place: Place) -> Result<Option<Table>> {
+        if let Some(stored) = root.get(place.key()).await? {
             let table = Table::decode(place.key(), &stored)?;
-            remove_per_mount_entries(barrier, place).await?;
+            remove_per_mount_entries(root, place).await?;
             return Ok(Some(table));
         }
-        let names = per_mount_entries(barrier, place).await?;
+        let names = per_mount_entries(root, place).await?;
         if names.is_empty() {
             return Ok(None);
         }
         let mut table = Table::new(place);
         for name in &names {
             let key = format!("{}{name}", place.folder());
-            let Some(stored) = barrier.get(&key).await? else { continue };
+            let Some(stored) = root.get(&key).await? else { continue };
             let entry: Entry = serde_json::from_slice(&stored).map_err(|error| Error::Damaged(format!("{key}: is no mount: {error}")))?;
             table.entries_mut().push(entry);
         }
         table.entries_mut().sort_by(|a, b| a.path.cmp(&b.path));
-        table.store(barrier, place).await?;
-        remove_per_mount_entries(barrier, place).await?;
+        table.store(root, place).await?;
+        remove_per_mount_entries(root, place).await?;
         Ok(Some(table))
     }
 
     /// Stores it, in one write.
-    pub(crate) async fn store(&self, barrier: &Barrier, place: Place) -> Result<()> {
-        barrier.put(place.key(), &self.encode()?).await
+    pub(crate) async fn store(&self, root: &View, place: Place) -> Result<()> {
+        root.put(place.key(), &self.encode()?).await
     }
 }
 
@@ -162,15 +162,15 @@ pub(crate) fn empty_audit_table() -> Result<Vec<u8>> {
     Table { kind: "audit".to_owned(), ..Table::default() }.encode()
 }
 
-async fn per_mount_entries(barrier: &Barrier, place: Place) -> Result<Vec<String>> {
-    let mut names = barrier.list(&place.folder()).await?;
+async fn per_mount_entries(root: &View, place: Place) -> Result<Vec<String>> {
+    let mut names = root.list(&place.folder()).await?;
     names.retain(|name| !name.ends_with('/'));
     Ok(names)
 }
 
-async fn remove_per_mount_entries(barrier: &Barrier, place: Place) -> Result<()> {
-    for name in per_mount_entries(barrier, place).await? {
-        barrier.delete(&format!("{}{name}", place.folder())).await?;
+async fn remove_per_mount_entries(root: &View, place: Place) -> Result<()> {
+    for name in per_mount_entries(root, place).await? {
+        root.delete(&format!("{}{name}", place.folder())).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::entry::{Config, Entry, ROOT_NAMESPACE};
 use super::table::{Place, Table};
 use crate::barrier::Barrier;
 use crate::logical::Result;
+use crate::view::View;
 
 /// The mounts that every vault has: table, path, type, description, request headers that pass through.
 const REQUIRED: [(Place, &str, &str, &str, &[&str]); 4] = [
@@ -18,7 +19,8 @@ const REQUIRED: [(Place, &str, &str, &str, &[&str]); 4] = [
 /// The mount tables.
 #[derive(Clone)]
 pub(crate) struct Tables {
-    barrier: Arc<Barrier>,
+    /// All of the storage, until the next seal.
+    root: View,
     /// In the order of [`Place::ALL`].
     tables: [Table; 4],
 }
@@ -27,9 +29,10 @@ impl Tables {
     /// Loads all tables. Mounts that every vault has and members that every mount has are added where they are missing, and tables where
     /// anything was added are stored: so a first boot, and a boot after one that was cut off, are the same.
     pub(crate) async fn load(barrier: &Arc<Barrier>) -> Result<Tables> {
-        let mut tables = Tables { barrier: barrier.clone(), tables: Place::ALL.map(Table::new) };
+        let root = View::new(barrier.clone(), "");
+        let mut tables = Tables { root: root.clone(), tables: Place::ALL.map(Table::new) };
         for place in Place::ALL {
-            let loaded = Table::load(barrier, place).await?;
+            let loaded = Table::load(&root, place).await?;
             let mut changed = loaded.is_none();
             let mut table = loaded.unwrap_or_else(|| Table::new(place));
             if !table.entries().is_empty() {
@@ -42,7 +45,7 @@ impl Tables {
                 changed = true;
             }
             if changed {
-                table.store(barrier, place).await?;
+                table.store(&root, place).await?;
             }
             *tables.table_mut(place) = table;
         }
@@ -83,6 +86,11 @@ impl Tables {
         self.tables.iter().flat_map(Table::entries).filter(|entry| entry.namespace_id == ROOT_NAMESPACE)
     }
 
+    /// The path of the first mount that lies above this one, or below it, or is the same.
+    pub(crate) fn conflict(&self, api_path: &str) -> Option<String> {
+        self.entries().map(Entry::api_path).find(|taken| taken.starts_with(api_path) || api_path.starts_with(taken.as_str()))
+    }
+
     /// Adds a mount and stores its table.
     pub(crate) async fn add(&mut self, entry: Entry) -> Result<()> {
         let place = Place::of(&entry);
@@ -110,7 +118,7 @@ impl Tables {
         let table = self.table_mut(place);
         let mut changed = table.clone();
         change(changed.entries_mut());
-        changed.store(&self.barrier, place).await?;
+        changed.store(&self.root, place).await?;
         *self.table_mut(place) = changed;
         Ok(())
     }

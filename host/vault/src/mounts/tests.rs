@@ -13,6 +13,7 @@ use crate::keyring::Keyring;
 use crate::logical::Error;
 use crate::secret::Secret;
 use crate::testing::test_barrier;
+use crate::view::View;
 
 /// Tables that a real `bao` 2.7.2 wrote (storage `inmem` with `disable_transactions`), taken from behind its barrier.
 const GOLDEN: [(Place, &[u8]); 3] = [
@@ -118,6 +119,7 @@ async fn entries_per_mount_become_one_table_and_a_cut_loses_none() {
         cut.allow(writes);
         let whole = Tables::load(&barrier).await.is_ok();
         cut.allow(i64::MAX / 2);
+        barrier.settle();
         let tables = Tables::load(&barrier).await.unwrap();
         assert_eq!(paths(&tables), ["a/", "auth/token/", "b/", "c/", "cubbyhole/", "identity/", "sys/"], "after {writes} writes");
         for entry in &entries {
@@ -139,7 +141,7 @@ async fn beside_a_table_entries_per_mount_count_for_nothing() {
     let barrier = test_barrier();
     let mut table = Table::new(Place::Mounts);
     table.entries_mut().push(kv("kept/"));
-    table.store(&barrier, Place::Mounts).await.unwrap();
+    table.store(&View::new(barrier.clone(), ""), Place::Mounts).await.unwrap();
     put_per_mount(&barrier, &kv("stale/")).await;
     let tables = Tables::load(&barrier).await.unwrap();
     assert!(paths(&tables).contains(&"kept/".to_owned()));
@@ -179,11 +181,11 @@ async fn mounts_of_other_namespaces_stay_in_the_table_and_out_of_service() {
     let barrier = test_barrier();
     let mut table = Table::new(Place::Mounts);
     table.entries_mut().push(Entry { namespace_id: "abc123".to_owned(), ..kv("theirs/") });
-    table.store(&barrier, Place::Mounts).await.unwrap();
+    table.store(&View::new(barrier.clone(), ""), Place::Mounts).await.unwrap();
     let mut tables = Tables::load(&barrier).await.unwrap();
     tables.add(kv("ours/")).await.unwrap();
     assert!(paths(&tables).contains(&"ours/".to_owned()) && !paths(&tables).contains(&"theirs/".to_owned()));
-    let stored = Table::load(&barrier, Place::Mounts).await.unwrap().unwrap();
+    let stored = Table::load(&View::new(barrier.clone(), ""), Place::Mounts).await.unwrap().unwrap();
     assert!(stored.entries().iter().any(|entry| entry.path == "theirs/"));
 }
 

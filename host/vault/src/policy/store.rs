@@ -171,10 +171,17 @@ impl Store {
 
     async fn write(&self, name: &str, text: &str, policy: Policy) -> Result<()> {
         let _changing = self.fill.write().await;
-        // Whatever was there: a damaged entry is replaced.
-        let version = self.load(name).await.ok().flatten().map_or(0, |stored| stored.data_version);
+        let earlier = match self.load(name).await {
+            Ok(earlier) => earlier.unwrap_or_default(),
+            // It is replaced.
+            Err(Error::Damaged(_)) => Stored::default(),
+            Err(other) => return Err(other),
+        };
+        if earlier.cas_required {
+            return Err(Error::bad_request("check-and-set parameter required for this call"));
+        }
         let stored = Stored {
-            data_version: version.saturating_add(1),
+            data_version: earlier.data_version.saturating_add(1),
             raw: text.to_owned(),
             templated: policy.identity_paths().next().is_some(),
             modified: Time::from(self.clock.now()),

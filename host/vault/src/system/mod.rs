@@ -44,6 +44,10 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
     let path = request.path.strip_suffix('/').unwrap_or(&request.path);
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     let writes = matches!(request.operation, Operation::Update | Operation::Create);
+    let folder = request.operation == Operation::List;
+    if path != request.path && !folder && !matches!(first, "mounts" | "auth" | "policy" | "policies" | "internal") {
+        return Err(unsupported_path());
+    }
     match (first, rest) {
         ("mounts", _) => mounts::handle(&call, mounts::Family::Secrets, rest, request).await,
         ("auth", _) => mounts::handle(&call, mounts::Family::Auth, rest, request).await,

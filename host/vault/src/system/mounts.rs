@@ -205,6 +205,29 @@ async fn tune_write(call: &Call<'_>, family: Family, path: &str, data: &Fields) 
     }
 }
 
+/// Refuses what no path of a request can reach.
+fn check_destination(to: &str) -> Result<()> {
+    if to.is_empty() {
+        return Err(Error::bad_request("invalid destination mount path \"/\""));
+    }
+    if to.chars().any(char::is_control) {
+        return Err(Error::bad_request("invalid destination mount: path cannot contain non-printable characters"));
+    }
+    let mut clean: Vec<&str> = Vec::new();
+    for segment in to.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(clean.pop()),
+            name => clean.push(name),
+        }
+    }
+    let clean = format!("{}/", clean.join("/"));
+    if clean != to {
+        return Err(Error::BadRequest(format!("invalid destination mount: path '{to}' does not match cleaned path '{clean}'")));
+    }
+    Ok(())
+}
+
 /// `sys/remount` and `sys/remount/status/<id>`.
 pub(super) async fn remount(call: &Call<'_>, rest: &str, request: &Request) -> Result<Response> {
     if let Some(id) = rest.strip_prefix("status/") {
@@ -225,9 +248,14 @@ pub(super) async fn remount(call: &Call<'_>, rest: &str, request: &Request) -> R
     let path = |name: &str| -> Result<String> {
         let missing = "both 'from' and 'to' path must be specified as a string";
         let text = params::required(&request.data, name, missing)?;
-        Ok(format!("{}/", text.trim_matches('/')))
+        if text.trim() != text {
+            return Err(Error::bad_request(format!("'{name}' path cannot contain trailing whitespace")));
+        }
+        let text = text.strip_prefix('/').unwrap_or(&text);
+        Ok(if text.is_empty() || text.ends_with('/') { text.to_owned() } else { format!("{text}/") })
     };
     let (from, to) = (path("from")?, path("to")?);
+    check_destination(&to)?;
     call.active.mounts.remount(&from, &to).await?;
     let id = crypto::uuid();
     let mut moves = call.active.remounts.lock().unwrap_or_else(PoisonError::into_inner);

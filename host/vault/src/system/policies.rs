@@ -2,11 +2,12 @@
 
 use super::{Call, object, params};
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::policy::ROOT;
 
 /// `sys/policies/acl[/<name>]`.
 pub(super) async fn acl(call: &Call<'_>, name: &str, request: &Request) -> Result<Response> {
     match (name, request.operation) {
-        ("", Operation::List) => Ok(Response::data(object([("keys", call.active.policies.list().await?.into())]))),
+        ("", Operation::List) => Ok(Response::data(object([("keys", names(call).await?.into())]))),
         ("", _) => Err(Error::UnsupportedOperation),
         (_, Operation::Read) => Ok(Response::data(read(call, name, "policy").await?)),
         (_, Operation::List) => {
@@ -22,13 +23,20 @@ pub(super) async fn legacy(call: &Call<'_>, name: &str, request: &Request) -> Re
     let flat = |data: Fields| Response { flatten: true, ..Response::data(data) };
     match (name, request.operation) {
         ("", Operation::Read | Operation::List) => {
-            let names = call.active.policies.list().await?;
+            let names = names(call).await?;
             Ok(flat(object([("keys", names.clone().into()), ("policies", names.into())])))
         }
         ("", _) | (_, Operation::List) => Err(Error::UnsupportedOperation),
         (_, Operation::Read) => Ok(flat(read(call, name, "rules").await?)),
         _ => write(call, name, request).await,
     }
+}
+
+/// All policies. `root`, which is not stored, comes last as OpenBao has it.
+async fn names(call: &Call<'_>) -> Result<Vec<String>> {
+    let mut names = call.active.policies.list().await?;
+    names.sort_by_key(|name| name == ROOT);
+    Ok(names)
 }
 
 async fn read(call: &Call<'_>, name: &str, text: &str) -> Result<Fields> {

@@ -167,15 +167,55 @@ async fn a_mount_moves_with_its_secrets() {
     ] {
         assert_eq!(text(vault.write("sys/remount", json!({"from": from, "to": to})).await), expected);
     }
-    let moved = data(vault.write("sys/remount", json!({"from": "m/", "to": "/m/inner"})).await.unwrap());
+    let moved = data(vault.write("sys/remount", json!({"from": "m/", "to": "/other/inner"})).await.unwrap());
     let id = moved["migration_id"].as_str().unwrap();
     assert_eq!(
         vault.read(&format!("sys/remount/status/{id}")).await.unwrap(),
-        json!({"migration_id": id, "migration_info": {"source_mount": "m/", "target_mount": "m/inner/", "status": "success"}})
+        json!({"migration_id": id, "migration_info": {"source_mount": "m/", "target_mount": "other/inner/", "status": "success"}})
     );
-    assert_eq!(vault.read("m/inner/a").await.unwrap(), json!({"k": "v"}));
+    assert_eq!(vault.read("other/inner/a").await.unwrap(), json!({"k": "v"}));
     assert!(matches!(vault.read("m/a").await, Err(Error::NoRoute(_))));
     assert!(matches!(vault.read("sys/remount/status/nope").await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn a_mount_moves_to_no_path_that_is_taken_or_cannot_be_reached() {
+    let vault = Vault::new().await;
+    for mount in ["a/b", "a/c", "d"] {
+        vault.write(&format!("sys/mounts/{mount}"), json!({"type": "kv"})).await.unwrap();
+    }
+    let missing = "both 'from' and 'to' path must be specified as a string";
+    for (from, to, expected) in [
+        // Whichever of several comes first: the mount itself is no reason to look no further.
+        ("a/c", "a", r#"path already in use at "a/b/""#),
+        ("d", "d/below", r#"path already in use at "d/""#),
+        ("d", "d", r#"path already in use at "d/""#),
+        ("d", "a/b/below", r#"path already in use at "a/b/""#),
+        ("d", "/", r#"invalid destination mount path "/""#),
+        ("d", "q/../z", "invalid destination mount: path 'q/../z/' does not match cleaned path 'z/'"),
+        ("d", "a/./b", "invalid destination mount: path 'a/./b/' does not match cleaned path 'a/b/'"),
+        ("d", "q//z", "invalid destination mount: path 'q//z/' does not match cleaned path 'q/z/'"),
+        ("d", "..", "invalid destination mount: path '../' does not match cleaned path '/'"),
+        ("d", "q\u{1}", "invalid destination mount: path cannot contain non-printable characters"),
+        ("d", "q ", "'to' path cannot contain trailing whitespace"),
+        (" d", "q", "'from' path cannot contain trailing whitespace"),
+        ("/", "q", r#"no matching mount at """#),
+        ("x/../d", "q", r#"no matching mount at "x/../d/""#),
+        ("d", "", missing),
+    ] {
+        assert_eq!(text(vault.write("sys/remount", json!({"from": from, "to": to})).await), expected, "{from:?} to {to:?}");
+    }
+    vault.write("sys/remount", json!({"from": "/d/", "to": "/moved/"})).await.unwrap();
+    assert!(vault.read("sys/mounts").await.unwrap().get("moved/").is_some());
+}
+
+#[tokio::test]
+async fn the_root_policy_is_the_last_of_the_list() {
+    let vault = Vault::new().await;
+    vault.write("sys/policies/acl/zeta", json!({"policy": r#"path "x" { capabilities = ["read"] }"#})).await.unwrap();
+    let names = json!(["default", "zeta", "root"]);
+    assert_eq!(data(vault.call(Operation::List, "sys/policies/acl", Value::Null).await.unwrap())["keys"], names);
+    assert_eq!(vault.read("sys/policy").await.unwrap()["policies"], names);
 }
 
 #[tokio::test]
@@ -225,19 +265,20 @@ async fn capabilities_are_those_of_the_token_that_is_asked_about() {
 async fn clients_find_the_mount_of_a_path_if_they_may_do_anything_there() {
     let vault = Vault::new().await;
     vault.write("sys/mounts/secret", json!({"type": "kv-v2"})).await.unwrap();
+    vault.write("sys/mounts/other", json!({"type": "kv"})).await.unwrap();
     let token = vault.token(r#"path "secret/data/x/*" { capabilities = ["read"] }"#).await;
     let ask =
         async |path: &str| call(&vault.core, Some(&token), Operation::Read, &format!("sys/internal/ui/mounts{path}"), Value::Null).await;
     let mount = data(ask("/secret/data/x/y").await.unwrap());
     assert_eq!((&mount["path"], &mount["type"], &mount["options"]), (&json!("secret/"), &json!("kv"), &json!({"version": "2"})));
-    for hidden in ["sys", "nope"] {
+    for hidden in ["other", "nope"] {
         let error = ask(&format!("/{hidden}")).await.unwrap_err();
         let expected =
             format!("preflight capability check returned 403, please ensure client's policies grant access to path \"{hidden}/\"");
         assert!(matches!(&error, Error::Forbidden(text) if *text == expected), "{error:?}");
     }
     let seen = data(ask("").await.unwrap());
-    assert!(seen["secret"].get("secret/").is_some() && seen["secret"].get("sys/").is_none());
+    assert!(seen["secret"].get("secret/").is_some() && seen["secret"].get("other/").is_none());
 }
 
 #[tokio::test]

@@ -28,6 +28,10 @@ impl Engine for Backend {
     async fn handle(&self, request: &Request) -> Result<Response> {
         let caller = request.caller.as_ref().ok_or(Error::PermissionDenied)?;
         let write = matches!(request.operation, Operation::Create | Operation::Update);
+        // Policies name these paths without a slash at their end.
+        if request.operation != Operation::List && request.path.ends_with('/') {
+            return Err(Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned()));
+        }
         if let Some(answer) = self.roles(request).await {
             return answer;
         }
@@ -109,7 +113,7 @@ impl Backend {
     async fn accessor(&self, request: &Request) -> Result<Option<Live>> {
         let accessor = Body(&request.data).text("accessor")?;
         if accessor.is_empty() {
-            return Err(Error::bad_request("missing accessor"));
+            return Err(Error::bad_request("1 error occurred:\n\t* missing accessor\n\n"));
         }
         self.store.by_accessor(&accessor).await
     }
@@ -220,13 +224,9 @@ impl Backend {
     }
 
     fn tidy(&self) -> Response {
-        let store = self.store.clone();
-        tokio::spawn(async move {
-            match store.tidy().await {
-                Ok(()) => tracing::info!("tidying the tokens is done"),
-                Err(error) => tracing::error!("tidying the tokens ended early: {error}"),
-            }
-        });
+        if !self.store.start_tidy() {
+            return Response::empty().warn("Tidy operation already in progress.");
+        }
         Response { status: Some(ACCEPTED), ..Response::empty().warn(TIDY) }
     }
 }

@@ -41,13 +41,28 @@ impl Store {
         self.revoke_lease(id).await
     }
 
-    /// `sys/leases/revoke-prefix`: the same for every lease below.
+    /// `sys/leases/revoke-prefix`: the same for every lease below. Those that cannot be revoked keep none of the others; the error tells of them.
     pub async fn end_leases(&self, prefix: &str) -> Result<()> {
         let folder = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
-        for id in self.leases.below(&folder).await? {
-            self.revoke_lease(&id).await?;
+        let all = self.leases.below(&folder).await?;
+        let (mut left, mut first) = (0_usize, None);
+        for id in &all {
+            match self.revoke_lease(id).await {
+                Ok(()) => {}
+                Err(error @ (Error::BadRequest(_) | Error::Damaged(_))) => {
+                    left += 1;
+                    first.get_or_insert(error);
+                }
+                Err(other) => return Err(other),
+            }
         }
-        Ok(())
+        let told = |text: String| format!("{left} of {} leases were not revoked, of which one: {text}", all.len());
+        match first {
+            None => Ok(()),
+            Some(Error::BadRequest(text)) => Err(Error::BadRequest(told(text))),
+            Some(Error::Damaged(text)) => Err(Error::Damaged(told(text))),
+            Some(other) => Err(other),
+        }
     }
 
     /// Seconds that a lease has left, as Vault counts them: from the nearest whole second.

@@ -16,6 +16,7 @@ mod revoke;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tidy;
 
 use std::sync::Arc;
 

@@ -3,12 +3,14 @@
 //! A revocation first ends the lease in the storage. From then on the token is refused, and if the server stops before the rest is done, the
 //! ended lease makes the next one do it. That one finds what is left through the tree: of the token at the top the lease is deleted last, and of
 //! the others the parent's index of them.
+//!
+//! While a revocation is under way its tokens are refused too, and the task that ends leases leaves them to it.
 
-use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, Weak};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::entry::{Accessor, Entry, REVOKING};
+use super::entry::{Entry, REVOKING};
 use super::store::Store;
 use crate::lease::clock::Time;
 use crate::lease::{Auth, Lease};
@@ -28,42 +30,81 @@ impl Store {
         }
     }
 
-    /// Stops the task of [`Store::start`]. What it was doing is taken up by the next start.
+    /// Stops the task of [`Store::start`], and tidying. What the former was doing is taken up by the next start.
     pub fn stop(&self) {
-        if let Some(task) = self.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
+        for task in [&self.sweeper, &self.tidying] {
+            if let Some(task) = task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                task.abort();
+            }
         }
     }
 
     /// Revokes a token, by its inner form, and all its children; one that does not exist is a success.
     pub async fn revoke(&self, inner: &str) -> Result<()> {
-        let salted = self.salted(inner);
-        {
-            let _changing = self.lock(&salted).await?;
-            let Some(entry) = self.entry(&salted).await? else { return Ok(()) };
-            self.end(&salted, &entry).await?;
-        }
-        self.revoke_tree(&salted).await
+        self.revoke_if(inner, None).await
     }
 
-    /// Revokes a token and makes its children orphans.
+    /// The same; with the id of a lease, only if that has ended.
+    async fn revoke_if(&self, inner: &str, ended: Option<&str>) -> Result<()> {
+        let salted = self.salted(inner);
+        let mut branch = Branch { store: self, seen: HashSet::new() };
+        {
+            let _changing = self.lock(&salted).await?;
+            // A renewal holds this lock as well, and may have come first.
+            if let Some(lease) = ended
+                && !self.leases.ended(lease).await?
+            {
+                return Ok(());
+            }
+            let Some(entry) = self.entry(&salted).await? else { return Ok(()) };
+            branch.enter(&salted);
+            self.end(&salted, &entry).await?;
+        }
+        self.revoke_tree(branch, &salted).await
+    }
+
+    /// Makes the children of a token orphans, and then revokes it: from the end of its lease on, whatever is left goes with it.
     pub(super) async fn revoke_orphan(&self, inner: &str) -> Result<()> {
         let salted = self.salted(inner);
+        let mut branch = Branch { store: self, seen: HashSet::new() };
         {
-            // Whoever makes a child holds this lock: from here on there are no new ones.
+            // Whoever makes a child holds this lock and finds the parent refused: from here on there are no new ones.
             let _changing = self.lock(&salted).await?;
-            let Some(entry) = self.entry(&salted).await? else { return Ok(()) };
-            self.end(&salted, &entry).await?;
+            if self.entry(&salted).await?.is_none() {
+                return Ok(());
+            }
+            branch.enter(&salted);
         }
         for child in self.view.list(&format!("parent/{salted}/")).await? {
             let _changing = self.lock(&child).await?;
-            if let Some(mut entry) = self.entry(&child).await? {
+            if let Some(mut entry) = self.entry(&child).await?
+                && self.is_child(&entry, &salted)
+            {
                 entry.parent.clear();
                 self.put_entry(&child, &entry).await?;
             }
             self.view.delete(&format!("parent/{salted}/{child}")).await?;
         }
-        self.revoke_tree(&salted).await
+        {
+            let _changing = self.lock(&salted).await?;
+            let Some(entry) = self.entry(&salted).await? else { return Ok(()) };
+            self.end(&salted, &entry).await?;
+        }
+        self.revoke_tree(branch, &salted).await
+    }
+
+    /// By what the token says: the parent's index may still name one that has been made an orphan.
+    fn is_child(&self, entry: &Entry, parent: &str) -> bool {
+        !entry.parent.is_empty() && self.salted(&entry.parent) == parent
+    }
+
+    /// Whether a token is being revoked, by itself or with its tree.
+    pub(super) fn being_revoked(&self, salted: &str) -> bool {
+        self.revoking().contains_key(salted)
+    }
+
+    fn revoking(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.revoking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the lease of a token, or gives it one that has ended.
@@ -95,19 +136,17 @@ impl Store {
     }
 
     /// Deletes a token and everything below it, children first.
-    async fn revoke_tree(&self, salted: &str) -> Result<()> {
-        let mut branch = Branch { store: self, seen: HashSet::new() };
+    async fn revoke_tree(&self, mut branch: Branch<'_>, salted: &str) -> Result<()> {
         let mut path = vec![salted.to_owned()];
-        branch.enter(salted);
         while let Some(token) = path.last().cloned() {
             let _changing = self.lock(&token).await?;
             let mut children = Vec::new();
             for child in self.view.list(&format!("parent/{token}/")).await? {
                 let known = branch.seen.contains(&child);
-                if known || self.entry(&child).await?.is_none() {
-                    self.view.delete(&format!("parent/{token}/{child}")).await?;
-                } else {
+                if !known && self.entry(&child).await?.is_some_and(|entry| self.is_child(&entry, &token)) {
                     children.push(child);
+                } else {
+                    self.view.delete(&format!("parent/{token}/{child}")).await?;
                 }
             }
             if children.is_empty() {
@@ -142,12 +181,23 @@ impl Store {
 
     /// Ends what a lease is for. [`Error::BadRequest`] for a lease of something that no engine here can revoke.
     pub(super) async fn revoke_lease(&self, id: &str) -> Result<()> {
+        self.revoke_lease_if(id, false).await
+    }
+
+    /// The same; with `ended`, only if the lease has ended and nobody is at it.
+    async fn revoke_lease_if(&self, id: &str, ended: bool) -> Result<()> {
         let Some(lease) = self.leases.get(id).await? else { return self.leases.delete(id).await };
         let Some(auth) = &lease.auth else {
             return Err(Error::BadRequest(format!("lease {id:?} is not of a token: no engine of this server can revoke it")));
         };
-        if self.entry(&self.salted(&lease.client_token)).await?.is_some() {
-            return self.revoke(&lease.client_token).await;
+        let salted = self.salted(&lease.client_token);
+        if ended && self.being_revoked(&salted) {
+            // Should that fail, this is tried again.
+            self.leases.postpone(id, Some(self.leases.clock().now() + RETRY));
+            return Ok(());
+        }
+        if self.entry(&salted).await?.is_some() {
+            return self.revoke_if(&lease.client_token, ended.then_some(id)).await;
         }
         self.view.delete(&format!("accessor/{}", self.salted(&auth.accessor))).await?;
         self.leases.delete(id).await
@@ -160,62 +210,20 @@ impl Store {
                 Ok(id) => id,
                 Err(next) => return next,
             };
-            if let Err(error) = self.revoke_lease(&id).await {
-                tracing::warn!(lease = %id, "a lease has ended, but what it is for could not be revoked yet: {error}");
-                self.leases.postpone(&id, self.leases.clock().now() + RETRY);
-            }
-        }
-    }
-
-    /// Removes what points to tokens that are gone: accessors, children, leases.
-    pub(super) async fn tidy(&self) -> Result<()> {
-        // Whoever makes a token writes these first and the token soon after: what points to nothing is looked at twice.
-        let mut strays = Vec::new();
-        for salted in self.view.list("accessor/").await? {
-            let key = format!("accessor/{salted}");
-            let Some(bytes) = self.view.get(&key).await? else { continue };
-            strays.push((Stray::Entry(key), self.salted(&Accessor::from_stored(&salted, &bytes)?.token_id)));
-        }
-        for folder in self.view.list("parent/").await? {
-            for child in self.view.list(&format!("parent/{folder}")).await? {
-                strays.push((Stray::Entry(format!("parent/{folder}{child}")), child));
-            }
-        }
-        for id in self.leases.below("").await? {
-            let Some(lease) = self.leases.get(&id).await? else { continue };
-            if lease.auth.is_some() {
-                strays.push((Stray::Lease(id), self.salted(&lease.client_token)));
-            }
-        }
-        let mut still = Vec::new();
-        for (stray, token) in strays {
-            if self.entry(&token).await?.is_none() {
-                still.push((stray, token));
-            }
-        }
-        tokio::time::sleep(SETTLE).await;
-        for (stray, token) in still {
-            if self.entry(&token).await?.is_none() {
-                match stray {
-                    Stray::Entry(key) => self.view.delete(&key).await?,
-                    Stray::Lease(id) => self.leases.delete(&id).await?,
+            match self.revoke_lease_if(&id, true).await {
+                Ok(()) => {}
+                Err(Error::BadRequest(text)) => {
+                    tracing::warn!(lease = %id, "a lease has ended, but what it is for cannot be revoked here: {text}");
+                    self.leases.postpone(&id, None);
+                }
+                Err(error) => {
+                    tracing::warn!(lease = %id, "a lease has ended, but what it is for could not be revoked yet: {error}");
+                    self.leases.postpone(&id, Some(self.leases.clock().now() + RETRY));
                 }
             }
         }
-        Ok(())
     }
 }
-
-/// Something that may point to a token that is gone.
-enum Stray {
-    /// A key of `sys/token/`.
-    Entry(String),
-    /// The id of a lease.
-    Lease(String),
-}
-
-/// Longer than the making of a token takes, from its first write to its last.
-const SETTLE: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(60) };
 
 /// The tokens of a tree that is being revoked: refused until they are gone, or until the attempt is over.
 struct Branch<'a> {
@@ -225,17 +233,22 @@ struct Branch<'a> {
 
 impl Branch<'_> {
     fn enter(&mut self, salted: &str) {
-        self.store.revoking.lock().unwrap_or_else(PoisonError::into_inner).insert(salted.to_owned());
-        self.seen.insert(salted.to_owned());
+        if self.seen.insert(salted.to_owned()) {
+            *self.store.revoking().entry(salted.to_owned()).or_default() += 1;
+        }
     }
 }
 
 impl Drop for Branch<'_> {
     fn drop(&mut self) {
-        let mut revoking = self.store.revoking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.seen.iter().for_each(|salted| {
-            revoking.remove(salted);
-        });
+        let mut revoking = self.store.revoking();
+        for salted in &self.seen {
+            // Others may be at the same token.
+            match revoking.get_mut(salted) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(revoking.remove(salted)),
+            }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The store of tokens: making, finding, using and renewing them. What ends them is in `revoke`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -62,9 +62,10 @@ pub struct Store {
     locks: Vec<tokio::sync::Mutex<()>>,
     /// Held while a token with a chosen id is made, so that there is never a second.
     chosen: tokio::sync::Mutex<()>,
-    /// Salted ids of tokens that are being revoked with their children.
-    pub(super) revoking: Mutex<HashSet<String>>,
+    /// Salted ids of tokens that are being revoked, with the number of revocations.
+    pub(super) revoking: Mutex<HashMap<String, usize>>,
     pub(super) sweeper: Mutex<Option<JoinHandle<()>>>,
+    pub(super) tidying: Mutex<Option<JoinHandle<()>>>,
 }
 
 const LOCKS: usize = 64;
@@ -88,6 +89,7 @@ impl Store {
             chosen: tokio::sync::Mutex::default(),
             revoking: Mutex::default(),
             sweeper: Mutex::default(),
+            tidying: Mutex::default(),
         }))
     }
 
@@ -176,7 +178,7 @@ impl Store {
             return Ok(None);
         }
         let salted = self.salted(inner);
-        if self.revoking.lock().unwrap_or_else(PoisonError::into_inner).contains(&salted) {
+        if self.being_revoked(&salted) {
             return Ok(None);
         }
         let Some(entry) = self.entry(&salted).await? else { return Ok(None) };

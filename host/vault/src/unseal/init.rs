@@ -4,14 +4,19 @@
 //! entries, then whatever the core sets up through the open barrier (mounts, policies, the root token), then the keyring. So a
 //! cut leaves a store whose initialisation can be run again; that begins with deleting everything that the cut one left. Other
 //! servers look for the keyring, and find none until all else is there.
+//!
+//! The rule: nothing is deleted where there is a keyring that the marker does not name by its hash. So a marker that is left, or comes
+//! back, after another server made a vault here means nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cofferdam_backend::Folder;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{Inner, Unsealer, lock};
+use crate::crypto;
 use crate::keyring::{KEYRING_PATH, Keyring, rfc3339_nano};
 use crate::logical::{Error, Result};
 use crate::seal::config::SealConfig;
@@ -19,8 +24,17 @@ use crate::seal::{CONFIG_PATH, MASTER_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH, s
 use crate::secret::Secret;
 use crate::shamir;
 
-/// Says that the store is being initialised: plain JSON with the time at which that began.
+/// Says that the store is being initialised: plain JSON, a [`Marker`].
 pub(super) const MARKER_PATH: &str = "core/initializing";
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    /// When it was written: RFC 3339.
+    started: String,
+    /// The hash (SHA-256, hex) of the keyring that is to be written next; empty until that is known.
+    #[serde(default)]
+    keyring: String,
+}
 
 impl Unsealer {
     /// Begins a new store: writes the seal's entries and opens the barrier. Returns the shares of the unseal key; they are good
@@ -53,6 +67,7 @@ impl Unsealer {
                 parts.iter().map(|part| Secret::from_slice(part)).collect::<Result<_>>()?
             }
         };
+        inner.barrier.idle().await?;
         inner.preparing.store(true, Ordering::SeqCst);
         *lock(&inner.config) = Some(config);
         inner.barrier.unseal(keyring);
@@ -66,7 +81,12 @@ impl Unsealer {
         if !inner.preparing.load(Ordering::SeqCst) {
             return Err(Error::Internal("no initialisation is under way".to_owned()));
         }
-        inner.persist_keyring().await?;
+        let stored = inner.barrier.with_keyring(|keyring| {
+            inner.counted.store(keyring.status().encryptions, Ordering::SeqCst);
+            keyring.to_stored()
+        })?;
+        inner.mark(crypto::sha256_hex(&[&stored])).await?;
+        inner.write(KEYRING_PATH, stored).await?;
         inner.remove(MARKER_PATH).await?;
         inner.preparing.store(false, Ordering::SeqCst);
         self.start_maintenance();
@@ -87,8 +107,19 @@ impl Inner {
                 )));
             }
         }
-        let marker = serde_json::json!({ "started": rfc3339_nano(OffsetDateTime::now_utc()) });
-        self.write(MARKER_PATH, marker.to_string().into_bytes()).await
+        self.mark(String::new()).await
+    }
+
+    async fn mark(&self, keyring: String) -> Result<()> {
+        let marker = Marker { started: rfc3339_nano(OffsetDateTime::now_utc()), keyring };
+        let marker = serde_json::to_vec(&marker).map_err(|error| Error::Internal(format!("{MARKER_PATH}: {error}")))?;
+        self.write(MARKER_PATH, marker).await
+    }
+
+    /// Whether the keyring as stored is of an initialisation that was cut off.
+    pub(super) async fn unfinished(&self, keyring: &[u8]) -> Result<bool> {
+        let Some(marker) = self.read(MARKER_PATH).await? else { return Ok(false) };
+        Ok(serde_json::from_slice::<Marker>(&marker).is_ok_and(|marker| marker.keyring == crypto::sha256_hex(&[keyring])))
     }
 
     async fn clear_all(&self) -> Result<()> {

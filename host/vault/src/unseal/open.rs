@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::init::MARKER_PATH;
 use super::{Inner, Unsealer, lock};
 use crate::crypto;
 use crate::keyring::{KEYRING_PATH, Keyring, json};
@@ -36,6 +37,11 @@ impl Inner {
         let keyring = Keyring::from_stored(Arc::new(root), &keyring)?;
         self.counted.store(keyring.status().encryptions, Ordering::SeqCst);
         self.repair(&keyring, kek).await?;
+        if self.read(MARKER_PATH).await?.is_some() {
+            tracing::info!("deleting {MARKER_PATH}, which an initialisation has left that did not make this vault");
+            self.remove(MARKER_PATH).await?;
+        }
+        self.barrier.idle().await?;
         *lock(&self.config) = Some(config);
         self.barrier.unseal(keyring);
         self.clone().start_maintenance();

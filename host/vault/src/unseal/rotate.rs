@@ -1,12 +1,12 @@
 //! The care of the keyring while it is open: rotation on request or when due, and storing how much the newest key was used.
 //!
-//! The rule: a new key encrypts nothing before the keyring that holds it is stored, and a keyring never overwrites a newer one.
+//! The rule: a new key encrypts nothing before the keyring that holds it is stored, and a keyring never overwrites a newer one: after a write of
+//! it that was given up, the barrier refuses further ones for as long as that one may take effect.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cofferdam_backend::Error as Backend;
 use time::OffsetDateTime;
 
 use super::{Inner, Unsealer, lock};
@@ -16,8 +16,6 @@ use crate::seal::MASTER_PATH;
 
 /// How often the newest key is looked at.
 pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(300);
-/// How long a write that was given up may still take effect: longer than any deadline of a backend's call.
-const UNKNOWN_FOR: Duration = Duration::from_secs(120);
 
 impl Unsealer {
     /// Adds a key of the next term; what is written from now on is encrypted with it.
@@ -36,7 +34,7 @@ impl Unsealer {
         let inner = &self.inner;
         let _work = inner.work.lock().await;
         let changed = inner.barrier.with_keyring(|keyring| keyring.with_rotation(rotation))?;
-        inner.put_keyring(changed.to_stored()?).await?;
+        inner.write(KEYRING_PATH, changed.to_stored()?).await?;
         inner.barrier.replace(changed)
     }
 
@@ -53,7 +51,7 @@ impl Inner {
             return Err(Error::Sealed);
         }
         let rotated = self.barrier.with_keyring(Keyring::rotated)?;
-        self.put_keyring(rotated.to_stored()?).await?;
+        self.write(KEYRING_PATH, rotated.to_stored()?).await?;
         // From here on the new key is safe. If the copy of the root key cannot be written, the next open writes it; it is
         // not wrong meanwhile, only under the earlier term.
         let master = rotated.seal(MASTER_PATH, &rotated.root_entry()?)?;
@@ -88,28 +86,10 @@ impl Inner {
             let encryptions = keyring.status().encryptions;
             Ok((keyring.to_stored()?, encryptions))
         })?;
-        self.put_keyring(stored).await?;
+        self.write(KEYRING_PATH, stored).await?;
         // Counted before it was stored: what was encrypted in between is stored the next time.
         self.counted.store(encryptions, Ordering::SeqCst);
         Ok(())
-    }
-
-    /// Writes the keyring. An earlier write that was given up might take effect after this one and undo it, and with it the only copy
-    /// of a new key; until that cannot be any more, this refuses.
-    async fn put_keyring(&self, stored: Vec<u8>) -> Result<()> {
-        if let Some(until) = *lock(&self.keyring_unknown_until)
-            && let Some(left) = until.checked_duration_since(Instant::now())
-        {
-            let reason = format!("an earlier write of {KEYRING_PATH} may still take effect; try again in {} s", left.as_secs() + 1);
-            return Err(Error::Storage(Backend::Unavailable(reason)));
-        }
-        // Stays set if this future is dropped.
-        *lock(&self.keyring_unknown_until) = Instant::now().checked_add(UNKNOWN_FOR);
-        let result = self.write(KEYRING_PATH, stored).await;
-        if !matches!(result, Err(Error::Storage(Backend::TimedOut(_) | Backend::Unavailable(_) | Backend::Breach(_)))) {
-            *lock(&self.keyring_unknown_until) = None;
-        }
-        result
     }
 
     /// Starts the care of the keyring, in place of any earlier one. It ends with the [`Unsealer`].

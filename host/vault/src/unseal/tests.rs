@@ -159,6 +159,31 @@ async fn a_storage_that_held_a_vault_is_not_initialised_over_its_remains() {
 }
 
 #[tokio::test]
+async fn a_marker_that_does_not_name_the_keyring_lets_nobody_initialise_over_a_vault() {
+    let (storage, parts) = made().await;
+    let unused = storage.snapshot()[KEYRING_PATH].clone();
+    open(&over(storage.clone()), &parts).await;
+    let unsealer = over(storage.clone());
+    open(&unsealer, &parts).await;
+    unsealer.inner.barrier.put("logical/z", b"1").await.unwrap();
+    unsealer.maintain().await.unwrap();
+    drop(unsealer);
+    let replayed = format!(r#"{{"started":"2026-01-01T00:00:00Z","keyring":"{}"}}"#, crypto::sha256_hex(&[&unused]));
+    for marker in [r#"{"started":"2026-01-01T00:00:00Z"}"#, r#"{"started":"2026-01-01T00:00:00Z","keyring":""}"#, "", &replayed] {
+        put(&storage, init::MARKER_PATH, marker.as_bytes().to_vec()).await;
+        let before = storage.snapshot();
+        let unsealer = over(storage.clone());
+        assert!(unsealer.initialized().await.unwrap(), "{marker}");
+        assert!(matches!(unsealer.initialize(1, 1).await, Err(Error::BadRequest(text)) if text == "Vault is already initialized"));
+        assert_eq!(storage.snapshot(), before);
+        // It opens, and the marker is gone.
+        open(&unsealer, &parts).await;
+        assert!(!storage.snapshot().contains_key(init::MARKER_PATH));
+        assert_eq!(**unsealer.inner.barrier.get("logical/x").await.unwrap().unwrap(), *b"secret");
+    }
+}
+
+#[tokio::test]
 async fn progress_has_a_nonce_counts_each_part_once_and_can_be_reset() {
     let (storage, parts) = made().await;
     let unsealer = over(storage);

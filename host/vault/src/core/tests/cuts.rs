@@ -166,6 +166,7 @@ async fn an_unmount_that_began_leaves_nothing_behind() {
         assert!(connected.call(Operation::Delete, "sys/mounts/old", Value::Null).await.is_err());
         // Out of service at once, and the same request again finishes it.
         cut.allow(i64::MAX / 2);
+        connected.core.settle();
         assert!(connected.read("old/a").await.is_err());
         connected.call(Operation::Delete, "sys/mounts/old", Value::Null).await.unwrap();
         assert_eq!(below(&memory, &format!("logical/{uuid}/")), 0, "after {writes} writes");

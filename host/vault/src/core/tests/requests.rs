@@ -93,6 +93,48 @@ async fn some_paths_want_sudo() {
 }
 
 #[tokio::test]
+async fn a_slash_at_the_end_gets_around_no_policy() {
+    let vault = kv().await;
+    let ask = async |token: &str, operation, path: &str| call(&vault.core, Some(token), operation, path, json!({"type": "kv"})).await;
+    for path in ["sys/seal/", "sys/rotate/", "sys/mounts/", "sys/mounts/new/", "cubbyhole/a/", "one/a/", "secret/data/a/"] {
+        for operation in [Operation::Update, Operation::Patch] {
+            let error = ask(&vault.root, operation, path).await.unwrap_err();
+            assert!(matches!(&error, Error::BadRequest(text) if text == "cannot write to a path ending in '/'"), "{path}: {error:?}");
+        }
+    }
+    assert!(!vault.core.seal_status().await.unwrap().sealed);
+    let all =
+        r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] } path "sys/mounts/one" { capabilities = ["deny"] }"#;
+    let token = vault.token(all).await;
+    for (operation, path) in
+        [(Operation::Delete, "sys/mounts/one/"), (Operation::Read, "sys/mounts/one/"), (Operation::Read, "sys/leases/")]
+    {
+        assert!(denied(&ask(&token, operation, path).await.unwrap_err()), "{path}");
+    }
+    for path in ["auth/token/lookup-self/", "sys/key-status/"] {
+        assert!(matches!(ask(&token, Operation::Read, path).await, Err(Error::NoRoute(_))), "{path}");
+        ask(&token, Operation::Read, path.trim_end_matches('/')).await.unwrap();
+    }
+    ask(&token, Operation::Read, "sys/mounts/secret/").await.unwrap();
+    ask(&token, Operation::Delete, "sys/mounts/secret/").await.unwrap();
+}
+
+#[tokio::test]
+async fn sealing_and_stepping_down_take_writes_only_and_are_done_where_it_is_sealed() {
+    let vault = kv().await;
+    for sealed in [false, true] {
+        for path in ["sys/seal", "sys/step-down"] {
+            for operation in [Operation::Read, Operation::List, Operation::Delete] {
+                let error = call(&vault.core, None, operation, path, Value::Null).await.unwrap_err();
+                assert!(matches!(error, Error::WrongMethod), "{path}: {error:?}");
+            }
+            assert_eq!(call(&vault.core, None, Operation::Update, path, Value::Null).await.is_ok(), sealed, "{path}");
+        }
+        vault.core.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_token_with_a_number_of_uses_has_that_many_denied_ones_included() {
     let vault = kv().await;
     let made = vault.write("auth/token/create", json!({"policies": ["default"], "num_uses": 3})).await.unwrap();

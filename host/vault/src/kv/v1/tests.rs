@@ -103,3 +103,13 @@ async fn a_stored_value_that_is_no_object_is_damaged() {
     kv.view.put("a", b"[1]").await.unwrap();
     assert!(matches!(ask(&kv, Read, "a", json!({})).await, Err(Error::Damaged(text)) if text.contains("logical/mount/a")));
 }
+
+#[tokio::test]
+async fn a_damaged_secret_is_told_of_without_what_stands_in_it() {
+    let kv = kv();
+    kv.view.put("a", b"\"hunter2\"").await.unwrap();
+    match ask(&kv, Read, "a", json!({})).await {
+        Err(Error::Damaged(text)) => assert!(!text.contains("hunter2") && text.contains("logical/mount/a"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::not_found;
 use super::proto::{KeyMetadata, Stored, Timestamp, Version, VersionMetadata, time_text};
 use super::store::{Store, checked};
+use crate::keyring::json::position;
 use crate::kv::fields::{self, Input, Kind, Schema};
 use crate::kv::{json, path};
 use crate::logical::{Error, Fields, Request, Response, Result};
@@ -50,7 +51,7 @@ pub(super) async fn look_up(store: &Store, path: &str, number: Option<i64>) -> R
 
 /// The object, or null, that a version holds.
 fn secret(version: &Version, path: &str) -> Result<Value> {
-    serde_json::from_slice(&version.data).map_err(|error| Error::Damaged(format!("a version of {path}: no JSON: {error}")))
+    serde_json::from_slice(&version.data).map_err(|error| Error::Damaged(format!("a version of {path}: {}", position(&error))))
 }
 
 pub(super) async fn read(store: &Store, path: &str, request: &Request) -> Result<Response> {

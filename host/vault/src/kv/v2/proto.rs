@@ -4,6 +4,7 @@
 //! behind the known ones ([`Stored`]); other servers' additions (as OpenBao's own fields 400 and 401) thus survive.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
@@ -100,6 +101,7 @@ pub(super) struct VersionMetadata {
 
 /// One version of a secret.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub(super) struct Version {
     /// The secret: a JSON object, or `null`.
     #[prost(bytes = "vec", tag = "1")]
@@ -108,6 +110,15 @@ pub(super) struct Version {
     pub(super) created_time: Option<Timestamp>,
     #[prost(message, optional, tag = "3")]
     pub(super) deletion_time: Option<Timestamp>,
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version")
+            .field("created_time", &self.created_time)
+            .field("deletion_time", &self.deletion_time)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Version {

@@ -8,7 +8,7 @@ use crate::logical::{Error, Request, Response, Result};
 
 const SCHEMA: Schema = &[("versions", Kind::Ints)];
 
-/// The versions that a request names; `missing` is the text if it names none.
+/// The versions that a request names, each once; `missing` is the text if it names none.
 fn named(request: &Request, path: &str, missing: &str) -> Result<Vec<u64>> {
     let input = Input::new(request, SCHEMA, false)?;
     path::leaf(path)?;
@@ -17,7 +17,10 @@ fn named(request: &Request, path: &str, missing: &str) -> Result<Vec<u64>> {
     if versions.is_empty() {
         return Err(Error::bad_request(missing));
     }
-    Ok(versions.iter().filter_map(|version| u64::try_from(*version).ok()).collect())
+    let mut versions: Vec<u64> = versions.iter().filter_map(|version| u64::try_from(*version).ok()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    Ok(versions)
 }
 
 pub(super) async fn delete(store: &Store, path: &str, request: &Request) -> Result<Response> {

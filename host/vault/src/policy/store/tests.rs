@@ -50,6 +50,19 @@ async fn an_entry_of_vaults_or_with_the_text_only_is_read() {
 }
 
 #[tokio::test]
+async fn a_policy_that_wants_check_and_set_is_not_written_without() {
+    let (store, view, _) = store().await;
+    let stored = serde_json::json!({"DataVersion": 4, "CASRequired": true, "Raw": READ_A}).to_string();
+    view.put("p", stored.as_bytes()).await.unwrap();
+    match store.put("p", "path \"b\" { capabilities = [\"read\"] }").await {
+        Err(Error::BadRequest(text)) => assert_eq!(text, "check-and-set parameter required for this call"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(**view.get("p").await.unwrap().unwrap(), *stored.as_bytes());
+    assert!(may_read(&store, &["p"]).await);
+}
+
+#[tokio::test]
 async fn a_change_counts_at_once() {
     let (store, _, _) = store().await;
     assert!(!may_read(&store, &["p", "q"]).await);

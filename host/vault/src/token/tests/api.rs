@@ -163,7 +163,7 @@ async fn tokens_are_found_by_either_form_and_by_accessor() {
         ("renew", json!({"token": "nope"}), "token not found"),
         ("renew", json!({}), "missing token ID"),
         ("revoke", json!({}), "missing token ID"),
-        ("lookup-accessor", json!({}), "missing accessor"),
+        ("lookup-accessor", json!({}), "1 error occurred:\n\t* missing accessor\n\n"),
         ("lookup-accessor", json!({"accessor": "x"}), "1 error occurred:\n\t* invalid accessor\n\n"),
         ("revoke-orphan", json!({"token": "nope"}), "token to revoke not found"),
         (

@@ -114,16 +114,31 @@ async fn a_root_token_without_a_lease_is_revoked_whole_too() {
 }
 
 #[tokio::test]
-async fn making_orphans_that_was_cut_off_leaves_no_child_behind_a_parent_that_is_gone() {
+async fn making_orphans_that_was_cut_off_costs_no_child() {
     cut_everywhere(&TREE, ("root", "revoke-orphan", json!({"of": "a"})), async |vault, tokens, done| {
         let begun = !vault.alive(&tokens[1].1).await;
         vault.store.sweep_due().await;
         whole(vault).await;
-        assert_eq!(vault.alive(&tokens[1].1).await, !begun);
-        if done {
-            for (name, token) in tokens {
-                assert_eq!(vault.alive(token).await, name != "a", "{name}");
-            }
+        assert!(begun || !done);
+        for (name, token) in tokens {
+            assert_eq!(vault.alive(token).await, name != "a" || !begun, "{name}");
+        }
+        // Also those that the parent's index still names.
+        let a = vault.store.ids.inner(&tokens[1].1).unwrap();
+        let orphans: Vec<bool> = futures_util::future::join_all(["b", "c"].map(async |name| {
+            let (_, token) = tokens.iter().find(|(known, _)| known == name).unwrap();
+            vault.lookup(token).await["orphan"] == true
+        }))
+        .await;
+        vault.store.revoke(&a).await.unwrap();
+        for (name, token) in tokens {
+            let orphaned = match name.as_str() {
+                "a" => false,
+                "b" | "d" | "e" => orphans[0],
+                "c" => orphans[1],
+                _ => true,
+            };
+            assert_eq!(vault.alive(token).await, orphaned, "{name}");
         }
     })
     .await;

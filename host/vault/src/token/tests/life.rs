@@ -291,3 +291,98 @@ async fn tidying_removes_what_points_to_nothing_and_nothing_else() {
     assert_eq!(vault.store.view.list("parent/").await.unwrap().len(), 1);
     assert!(vault.alive(&parent).await && vault.alive(&vault.root).await);
 }
+
+#[tokio::test]
+async fn a_renewal_that_comes_before_the_sweeper_saves_the_token() {
+    let vault = Vault::new().await;
+    let token = vault.make(&vault.root, json!({"ttl": "1h", "policies": ["p1"]})).await;
+    let entry = vault.caller(&token).await.unwrap().entry.clone();
+    let salted = vault.store.salted(&entry.id);
+    let lease = vault.store.leases.get(&entry.lease_id(&salted)).await.unwrap().unwrap();
+    // As a renewal that is storing the lease at the moment at which it ends.
+    let changing = vault.store.lock(&salted).await.unwrap();
+    vault.clock.advance(HOUR * 2);
+    let mut sweep = Box::pin(vault.store.sweep_due());
+    assert!(futures_util::FutureExt::now_or_never(&mut sweep).is_none(), "the sweeper did not wait");
+    let renewed = crate::lease::Lease { expire_time: Time::from(vault.clock.now() + HOUR), ..lease };
+    vault.store.leases.put(&renewed).await.unwrap();
+    drop(changing);
+    assert_eq!(sweep.await, renewed.expire_time.get());
+    assert!(vault.alive(&token).await);
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_read_costs_no_token() {
+    let (keys, memory, clock) = (Keys::new(), Memory::default(), Clock::default());
+    let barrier = keys.barrier(memory.clone());
+    let vault = Vault::over(barrier.clone(), clock.clone()).await;
+    let parent = vault.make(&vault.root, json!({"policies": ["p1"]})).await;
+    let child = vault.make(&parent, json!({})).await;
+    let entry = vault.caller(&parent).await.unwrap().entry.clone();
+    let lease = format!("sys/expire/id/{}", entry.lease_id(&vault.store.salted(&entry.id)));
+    let damaged = br#"{"lease_id": "x", "client_token": "hvs.private", "issue_time": "hunter2"}"#;
+    barrier.put(&lease, damaged).await.unwrap();
+    let (store, _) = store_over(keys.barrier(memory), clock.clone()).await.unwrap();
+    store.leases.load().await.unwrap();
+    let vault = Vault { backend: Backend::new(store.clone()), cubbyhole: store.cubbyhole(), store, clock, root: vault.root };
+    for _ in 0..2 {
+        assert!(matches!(vault.store.caller(&parent, None).await, Err(Error::Damaged(_))));
+        assert!(matches!(vault.store.lookup_accessor(&entry.accessor).await, Err(Error::Damaged(_))));
+        vault.store.sweep_due().await;
+    }
+    vault.store.tidy().await.unwrap();
+    assert!(vault.alive(&child).await);
+    assert_eq!(vault.store.accessors().await.unwrap().len(), 3);
+    assert_eq!(**barrier.get(&lease).await.unwrap().unwrap(), *damaged);
+    match vault.store.leases.get(lease.strip_prefix("sys/expire/id/").unwrap()).await {
+        Err(Error::Damaged(text)) => assert!(!text.contains("hunter2") && text.contains("column"), "{text}"),
+        _ => panic!("it was read"),
+    }
+    // Who wants it gone can have that.
+    vault.store.revoke(&entry.id).await.unwrap();
+    assert!(!vault.alive(&parent).await && !vault.alive(&child).await);
+}
+
+#[tokio::test]
+async fn leases_of_other_engines_are_left_alone_and_keep_no_token() {
+    let vault = Vault::new().await;
+    let token = vault.make(&vault.root, json!({"policies": ["p1"]})).await;
+    for id in ["auth/token/create/foreign", "database/creds/role/x"] {
+        let lease = json!({"lease_id": id, "client_token": "s.other", "path": "database/creds/role", "secret": {},
+            "issue_time": "2020-01-01T00:00:00Z", "expire_time": "2020-01-01T01:00:00Z"});
+        let leases = &vault.store.leases;
+        leases.put(&crate::lease::Lease::from_stored("x", lease.to_string().as_bytes()).unwrap()).await.unwrap();
+    }
+    // Nothing is due again but the token.
+    assert!(vault.store.sweep_due().await.unwrap() > vault.clock.now() + HOUR);
+    match vault.store.end_leases("auth/token").await {
+        Err(Error::BadRequest(text)) => assert!(text.starts_with("1 of 2 leases were not revoked") && text.contains("foreign"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!vault.alive(&token).await);
+    assert_eq!(vault.store.leases.below("").await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn tidying_runs_once_at_a_time_and_ends_with_the_store() {
+    let vault = Vault::new().await;
+    let token = vault.make(&vault.root, json!({"policies": ["p1"]})).await;
+    let entry = vault.caller(&token).await.unwrap().entry.clone();
+    vault.store.view.delete(&format!("id/{}", vault.store.salted(&entry.id))).await.unwrap();
+    let first = vault.write(&vault.root, "tidy", json!({})).await.unwrap();
+    assert_eq!(first.status, Some(202));
+    let second = vault.write(&vault.root, "tidy", json!({})).await.unwrap();
+    assert_eq!((second.status, &second.warnings[..]), (None, &["Tidy operation already in progress.".to_owned()][..]));
+    vault.store.stop();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(vault.store.accessors().await.unwrap().len(), 2);
+    // It can be begun again.
+    assert_eq!(vault.write(&vault.root, "tidy", json!({})).await.unwrap().status, Some(202));
+    for _ in 0..200 {
+        if vault.store.accessors().await.unwrap().len() == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing was tidied");
+}

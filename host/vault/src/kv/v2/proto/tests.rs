@@ -96,3 +96,10 @@ proptest! {
         let _ = decode::<Version>(&bytes, "x");
     }
 }
+
+#[test]
+fn a_version_is_formatted_without_the_secret() {
+    let version = Version { data: b"hunter2".to_vec(), ..Version::default() };
+    let text = format!("{version:?}");
+    assert!(text.starts_with("Version") && !text.contains("104") && !text.contains("hunter2"), "{text}");
+}

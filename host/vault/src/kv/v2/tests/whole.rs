@@ -50,6 +50,7 @@ async fn cut_everywhere(operation: Operation, path: &str, body: Value, most_writ
         let answer = ask(&kv, operation, path, body.clone()).await;
         let whole = cut.left() >= 0;
         cut.allow(WHOLE);
+        view.settle();
         // As after a restart, and with what this engine has in memory.
         for kv in [Kv::new(view.clone(), UUID), kv] {
             let state = seen(&kv).await;
@@ -96,6 +97,7 @@ async fn what_a_cut_left_of_a_trim_is_removed_by_the_next_write() {
     let answer = ask(&kv, Update, "data/x", json!({"data": {"n": 6}})).await.unwrap();
     assert_eq!(answer.warnings, ["error occurred when cleaning up old versions, these will be cleaned up on next write: storage error"]);
     cut.allow(WHOLE);
+    view.settle();
     assert_eq!((number(&kv, "x", 0).await, versions_stored(&view).await), (Ok(6), 5));
     put(&kv, "x", 7).await;
     assert_eq!(versions_stored(&view).await, 2);
@@ -111,6 +113,16 @@ async fn deletions_that_are_cut_leave_the_old_or_the_new_state() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_named_often_is_destroyed_once() {
+    let (kv, view, cut) = mounted().await;
+    put(&kv, "x", 1).await;
+    // The mark and one deletion.
+    cut.allow(2);
+    ask(&kv, Update, "destroy/x", json!({"versions": [1, 1, 1, 1]})).await.unwrap();
+    assert_eq!((cut.left(), versions_stored(&view).await), (0, 0));
+}
+
+#[tokio::test]
 async fn the_first_write_of_a_mount_can_be_cut_anywhere() {
     for allowed in 0.. {
         let (view, cut) = crate::kv::testing::mount();
@@ -122,6 +134,7 @@ async fn the_first_write_of_a_mount_can_be_cut_anywhere() {
         };
         let done = done.await.is_ok();
         cut.allow(WHOLE);
+        view.settle();
         let kv = Kv::new(view, UUID);
         kv.setup().await.unwrap();
         assert_eq!(number(&kv, "x", 0).await, if done { Ok(1) } else { Err(404) });

@@ -56,6 +56,7 @@ async fn a_move_that_was_cut_anywhere_goes_on_and_loses_nothing() {
         cut.allow(allowed);
         let first = v2::Kv::new(view.clone(), UUID).setup().await;
         cut.allow(WHOLE);
+        view.settle();
         let kv = v2::Kv::new(view.clone(), UUID);
         kv.setup().await.unwrap();
         check(&kv, &view).await;
