@@ -34,6 +34,7 @@ fn core() -> Arc<Core> {
         storage_type: "memory".to_owned(),
         version: "0.1.0".to_owned(),
         build_date: String::new(),
+        cache: true,
     };
     Core::new(Arc::new(Memory::default()), options)
 }

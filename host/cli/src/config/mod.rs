@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub default_lease_ttl: Duration,
     /// Longest lease time.
     pub max_lease_ttl: Duration,
+    /// Whether stored entries are cached, as ciphertext.
+    pub cache: bool,
     /// What was ignored, for the log.
     pub warnings: Vec<String>,
 }
@@ -135,6 +137,7 @@ struct Builder {
     default_lease_ttl: Option<(Duration, Place)>,
     max_lease_ttl: Option<(Duration, Place)>,
     request_duration: Option<Duration>,
+    disable_cache: Option<bool>,
     warnings: Vec<String>,
 }
 
@@ -182,6 +185,7 @@ impl Builder {
         replace(&mut self.log.level, file.parsed(root, "log_level", Level::parse)?);
         replace(&mut self.log.format, file.parsed(root, "log_format", Format::parse)?);
         replace(&mut self.request_duration, duration("default_max_request_duration")?.map(|(time, _)| time).filter(|time| !time.is_zero()));
+        replace(&mut self.disable_cache, file.value(root, "disable_cache", |value| value.boolean())?.map(|(off, _)| off));
         // Vault takes the greatest of several files' lease times.
         greatest(&mut self.default_lease_ttl, duration("default_lease_ttl")?);
         greatest(&mut self.max_lease_ttl, duration("max_lease_ttl")?);
@@ -246,6 +250,7 @@ impl Builder {
             cluster_name: self.cluster_name,
             default_lease_ttl: default,
             max_lease_ttl: max,
+            cache: !self.disable_cache.unwrap_or(false),
             warnings: self.warnings,
         })
     }

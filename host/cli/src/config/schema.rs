@@ -26,6 +26,7 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("default_lease_ttl", Supported),
     ("max_lease_ttl", Supported),
     ("default_max_request_duration", Supported),
+    ("disable_cache", Supported),
     // Key material is in locked pages of its own; locking all of the process would lock the address space of every guest.
     ("disable_mlock", Accepted),
     ("disable_clustering", Accepted),
@@ -40,7 +41,6 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("ui", IgnoredIfOn("there is no web interface")),
     ("raw_storage_endpoint", RefusedIfOn("sys/raw is not built in: remove it")),
     ("introspection_endpoint", IgnoredIfOn("there is no introspection endpoint")),
-    ("disable_cache", IgnoredIfOn("the cache holds ciphertext only, and no other server can write to this store")),
     ("cache_size", Ignored("the size of the cache is fixed")),
     ("disable_printable_check", IgnoredIfOn("names with control characters are always refused")),
     ("enable_response_header_hostname", IgnoredIfOn("the header is not sent")),

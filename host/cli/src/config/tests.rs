@@ -86,6 +86,7 @@ fn an_operators_file_is_read_whole() {
     assert_eq!((second.0.address.to_string().as_str(), second.0.tls.is_none()), ("[::1]:8300", true));
     assert_eq!((config.log.level, config.log.format), (Some(Level::Debug), Some(Format::Json)));
     assert_eq!((config.default_lease_ttl.as_secs(), config.max_lease_ttl.as_secs()), (3_600, 86_400));
+    assert!(config.cache && !with("disable_cache = 1").unwrap().cache);
     assert_eq!(config.cluster_name.as_deref(), Some("main"));
     assert_eq!(config.warnings, Vec::<String>::new());
 }
@@ -269,7 +270,7 @@ fn what_cannot_weaken_safety_is_ignored_with_a_warning() {
     let warnings: Vec<&str> = config.warnings.iter().filter_map(|warning| warning.rsplit_once('/')).map(|(_, rest)| rest).collect();
     assert_eq!(config.warnings.len(), 3);
     assert!(config.warnings[0].ends_with("c.hcl:1:1: ui at the top level is ignored: there is no web interface"), "{warnings:?}");
-    assert!(with("ui = false\nraw_storage_endpoint = false\ndisable_mlock = false\ndisable_cache = 0").unwrap().warnings.is_empty());
+    assert!(with("ui = false\nraw_storage_endpoint = false\ndisable_mlock = false").unwrap().warnings.is_empty());
 }
 
 #[test]

@@ -108,8 +108,7 @@ impl Dev {
         core.unseal(UnsealRequest { key: key.clone(), ..UnsealRequest::default() }).await.map_err(fail)?;
         let mut token = made.root_token.clone();
         if let Some(wanted) = &self.root_token {
-            let data =
-                json!({"id": wanted.as_str(), "policies": ["root"], "no_parent": true, "no_default_policy": true, "display_name": "root"});
+            let data = json!({"id": wanted.as_str(), "policies": ["root"], "no_parent": true, "no_default_policy": true});
             let created = request(core, Operation::Update, "auth/token/create", data, &token).await.map_err(fail)?;
             let chosen = created
                 .auth

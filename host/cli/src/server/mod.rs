@@ -83,6 +83,7 @@ fn options(config: &Config) -> Options {
         storage_type: config.storage.kind.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build_date: String::new(),
+        cache: config.cache,
     }
 }
 

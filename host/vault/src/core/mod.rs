@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use cofferdam_backend::Storage;
 use zeroize::Zeroizing;
 
-use crate::barrier::Barrier;
+use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
 use crate::logical::{Error, Result};
 use crate::unseal::Unsealer;
 
@@ -51,6 +51,8 @@ pub struct Options {
     pub version: String,
     /// When the server was built, RFC 3339; may be empty.
     pub build_date: String,
+    /// Whether entries read are kept, as ciphertext and bounded, so that they need not be read again.
+    pub cache: bool,
 }
 
 /// One vault on one storage. Made sealed; every method may be called at any time and from any task.
@@ -69,7 +71,7 @@ pub struct Core {
 impl Core {
     /// A sealed vault on the storage. Touches nothing yet.
     pub fn new(storage: Arc<dyn Storage>, options: Options) -> Arc<Core> {
-        let barrier = Barrier::new(storage);
+        let barrier = Barrier::with_cache(storage, if options.cache { DEFAULT_CACHE_BYTES } else { 0 });
         Arc::new(Core {
             options,
             unsealer: Unsealer::new(barrier.clone()),

@@ -27,6 +27,7 @@ pub(crate) fn options() -> Options {
         storage_type: "memory".to_owned(),
         version: "1.2.3".to_owned(),
         build_date: "2026-01-01T00:00:00Z".to_owned(),
+        cache: true,
     }
 }
 
