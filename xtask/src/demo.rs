@@ -91,7 +91,8 @@ fn configure(work: &Path) -> Result<std::path::PathBuf> {
 
 fn initialise(server: &Server) -> Result<(Vec<String>, String)> {
     let answer = server.call("PUT", "sys/init", None, Some(json!({"secret_shares": 3, "secret_threshold": 2})))?;
-    let keys: Vec<String> = at(&answer, "/keys_base64").as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let keys: Vec<String> =
+        at(&answer, "/keys_base64").as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     ensure!(keys.len() == 3, "initialisation gave {} unseal keys instead of 3", keys.len());
     let root = at(&answer, "/root_token").as_str().context("initialisation gave no root token")?.to_owned();
     println!("    initialised with 3 unseal keys, 2 of them needed");
@@ -101,7 +102,13 @@ fn initialise(server: &Server) -> Result<(Vec<String>, String)> {
 fn unseal(server: &Server, keys: &[String]) -> Result<()> {
     for (number, key) in keys.iter().take(2).enumerate() {
         let answer = server.call("PUT", "sys/unseal", None, Some(json!({"key": key})))?;
-        println!("    unseal key {}: sealed {}, progress {}/{}", number + 1, at(&answer, "/sealed"), at(&answer, "/progress"), at(&answer, "/t"));
+        println!(
+            "    unseal key {}: sealed {}, progress {}/{}",
+            number + 1,
+            at(&answer, "/sealed"),
+            at(&answer, "/progress"),
+            at(&answer, "/t")
+        );
     }
     let status = server.call("GET", "sys/seal-status", None, None)?;
     ensure!(at(&status, "/sealed") == false, "two unseal keys did not unseal the server: {status}");
