@@ -4,6 +4,7 @@
 mod bao;
 mod damage;
 mod layout;
+mod storm;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -30,6 +30,12 @@ pub(crate) fn directory(path: &str) -> Result<Result<Descriptor, ErrorCode>> {
     Ok(root()?.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::DIRECTORY, DescriptorFlags::READ))
 }
 
+/// Opens a directory to change what is in it.
+pub(crate) fn changeable(path: &str) -> Result<Result<Descriptor, ErrorCode>> {
+    let flags = DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY;
+    Ok(root()?.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::DIRECTORY, flags))
+}
+
 /// Makes the entries of a directory survive a loss of power. A directory that is gone needs nothing.
 pub(crate) fn sync_directory(path: Option<&str>) -> Result<()> {
     let synced = match path {

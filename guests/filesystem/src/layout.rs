@@ -46,6 +46,11 @@ impl Place {
         &self.path
     }
 
+    /// The name of the entry's file in its directory.
+    pub(crate) fn name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(self.path.as_str(), |(_, name)| name)
+    }
+
     /// How many folders the key has.
     pub(crate) fn depth(&self) -> usize {
         self.ends.len()

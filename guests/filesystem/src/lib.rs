@@ -53,7 +53,7 @@ impl Guest for Filesystem {
         Ok(Descriptor {
             name: "filesystem".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: Features::PARALLEL_SCAN,
+            features: Features::PARALLEL_SCAN | Features::ATOMIC_FOLDERS,
             limits: Limits { key: KEY_LIMIT, segment: SEGMENT_LIMIT, value: VALUE_LIMIT, batch_operations: 128, batch_bytes: VALUE_LIMIT },
         })
     }

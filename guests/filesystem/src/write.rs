@@ -1,7 +1,7 @@
 //! Puts and deletes: the order of steps that makes them atomic and durable.
 
 use cofferdam_guest::{Error, Result};
-use wasip2::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
 use wasip2::random::random::get_random_u64;
 
 use crate::disk::{self, Kind};
@@ -13,8 +13,8 @@ use crate::options;
 /// How a temporary file's name ends. It begins with 16 random hexadecimal digits.
 const TEMPORARY: &str = ".tmp";
 
-/// How often a put begins anew when what it stands on vanishes. Only a delete on another instance or a reload does that, which the host keeps apart
-/// from puts below the same folders, so one further round is the rule.
+/// How often a put begins anew when what it stands on vanishes. Only a delete on another instance or a reload does that, between two steps of the put,
+/// so one further round is the rule.
 const ROUNDS: u32 = 16;
 
 /// Makes the directory for temporary files and clears away those that a killed server left.
@@ -179,16 +179,41 @@ fn misplaced(place: &Place, code: ErrorCode) -> Error {
 }
 
 /// Removes the entry. Returns how many of its folders, from the deepest, are gone.
+///
+/// The entry's directory is opened first and synced last, whatever another instance does to its name meanwhile: removed and made anew, it would be
+/// another directory under the same path, whose sync says nothing of this one.
 pub(crate) fn delete(place: &Place) -> Result<u32> {
-    match disk::root()?.unlink_file_at(place.file()) {
+    let above = match place.folder(place.depth()).map(disk::changeable).transpose()? {
+        None => None,
+        Some(Ok(directory)) => Some(directory),
+        // There is no such folder, and so no such entry.
+        Some(Err(ErrorCode::NoEntry | ErrorCode::NotDirectory)) => return gone(place, None),
+        Some(Err(code)) => return Err(fault("remove", place.file(), code)),
+    };
+    let unlinked = match &above {
+        None => disk::root()?.unlink_file_at(place.file()),
+        Some(directory) => directory.unlink_file_at(place.name()),
+    };
+    match unlinked {
         Ok(()) | Err(ErrorCode::NoEntry | ErrorCode::NotDirectory) => {}
         // The name is that of a folder: there is no such leaf.
         Err(_) if matches!(disk::kind_of(place.file())?, Ok((Kind::Directory, _))) => return Ok(0),
         Err(code) => return Err(fault("remove", place.file(), code)),
     }
+    gone(place, above)
+}
+
+/// Ends the delete of an entry that is no more, in its directory if there is one.
+fn gone(place: &Place, above: Option<Descriptor>) -> Result<u32> {
     let removed = remove_empty_folders(place);
     if options::durable() {
-        disk::sync_directory(place.folder(place.depth().saturating_sub(removed)))?;
+        if let Some(directory) = &above {
+            directory.sync().map_err(|code| fault("sync the directory", place.folder(place.depth()).unwrap_or("."), code))?;
+        }
+        // Some file systems do nothing to sync a directory that was removed (btrfs): what it was removed from is synced, too.
+        if above.is_none() || removed > 0 {
+            disk::sync_directory(place.folder(place.depth().saturating_sub(removed)))?;
+        }
     }
     Ok(u32::try_from(removed).unwrap_or(u32::MAX))
 }

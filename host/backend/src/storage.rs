@@ -15,6 +15,8 @@ pub struct Features {
     pub atomic_batch: bool,
     /// A scan makes use of more than one segment.
     pub parallel_scan: bool,
+    /// Puts and deletes of keys that share folders may run at the same time.
+    pub atomic_folders: bool,
 }
 
 /// Sizes past which the backend refuses.

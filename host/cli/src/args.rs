@@ -25,7 +25,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         "{} (contract cofferdam:backend {}; wasmtime {})",
         env!("CARGO_PKG_VERSION"),
         cofferdam_runtime::CONTRACT_VERSIONS.join(", "),
-        cofferdam_runtime::WASMTIME_VERSION
+        env!("COFFER_WASMTIME_VERSION")
     )
 });
 

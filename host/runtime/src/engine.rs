@@ -19,9 +19,6 @@ use crate::storage::StorageBackend;
 /// How often a computing guest is interrupted: the grain of its CPU limit, and the longest that it keeps others from a thread.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
-/// The engine's version.
-pub const WASMTIME_VERSION: &str = "48";
-
 /// How components are loaded.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]

@@ -1,14 +1,16 @@
 //! What puts and deletes know of folders, kept here because pooled instances share nothing.
 //!
-//! The rule of the contract: while a put runs, no delete runs that shares one of its folders. Two keys that share any folder share
-//! the outermost one, so one lock for each outermost folder, shared by puts and exclusive to a delete, is exactly the rule. The locks are a fixed
-//! number of stripes: two folders on one stripe cost time, never correctness.
+//! The rule of the contract, unless the backend declares `atomic-folders` (then see [`beside`]): while a put runs, no delete runs that shares one
+//! of its folders. Two keys that share any folder share the outermost one, so one lock for each outermost folder, shared by puts and exclusive to a
+//! delete, is exactly the rule. The locks are a fixed number of stripes: two folders on one stripe cost time, never correctness.
 //!
 //! The set of known folders saves a guest work. A folder enters it when a put below it has succeeded; a delete takes all
 //! folders of its key out *before* it begins, and puts back those that the guest left, so that a delete cut short leaves nothing behind that may be wrong.
 
+pub(crate) mod beside;
+
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock as Plain};
+use std::sync::{Arc, Mutex, PoisonError, RwLock as Plain};
 
 use cofferdam_backend::Key;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -22,6 +24,10 @@ const MOST: usize = 1 << 16;
 pub(crate) struct Folders {
     stripes: Vec<Arc<RwLock<()>>>,
     known: Plain<Known>,
+    /// Whether puts and deletes are not kept apart; then only `running` counts, else only the stripes.
+    pub(crate) atomic: bool,
+    /// Locked before `known`.
+    running: Mutex<beside::Running>,
 }
 
 #[derive(Default)]
@@ -53,9 +59,10 @@ enum Hold {
 }
 
 impl Folders {
-    pub(crate) fn new() -> Arc<Folders> {
+    /// For a backend whose folders are atomic, or are not.
+    pub(crate) fn new(atomic: bool) -> Arc<Folders> {
         let stripes = (0..STRIPES).map(|_| Arc::new(RwLock::new(()))).collect();
-        Arc::new(Folders { stripes, known: Plain::new(Known::default()) })
+        Arc::new(Folders { stripes, known: Plain::default(), atomic, running: Mutex::default() })
     }
 
     /// Waits until no delete holds a folder of the key.
@@ -103,18 +110,24 @@ impl Folders {
     }
 
     fn stripe(&self, key: &Key) -> Option<usize> {
-        let outermost = key.folders().next()?;
-        // FNV-1a: only spreads names over stripes.
-        let hash = outermost.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-        Some(hash as usize % STRIPES)
+        if self.atomic {
+            return None;
+        }
+        Some(outermost(key)? as usize % STRIPES)
     }
 
     /// How many of the key's folders, counted from the root, are known to exist.
     pub(crate) fn known(&self, key: &Key) -> u32 {
+        self.known_at(key).0
+    }
+
+    /// The same, and the generation.
+    fn known_at(&self, key: &Key) -> (u32, u64) {
         let depth = depth(key);
         let known = self.read();
         // A folder that exists is inside folders that exist: the deepest known one tells.
-        key.folders().rev().position(|folder| known.folders.contains(folder)).map_or(0, |missing| depth.saturating_sub(missing as u32))
+        let missing = key.folders().rev().position(|folder| known.folders.contains(folder));
+        (missing.map_or(0, |missing| depth.saturating_sub(missing as u32)), known.generation)
     }
 
     /// A put of the key has succeeded; `known` is what it was told.
@@ -129,21 +142,32 @@ impl Folders {
     pub(crate) fn doubt(&self, key: &Key) -> u32 {
         let known = self.known(key);
         if known > 0 {
-            let mut all = self.write();
-            for folder in key.folders() {
-                all.folders.remove(folder);
-            }
+            self.remove(key.folders());
         }
         known
     }
 
+    fn remove<'a>(&self, gone: impl Iterator<Item = &'a str>) {
+        let mut gone = gone.peekable();
+        if gone.peek().is_some() {
+            let mut known = self.write();
+            for folder in gone {
+                known.folders.remove(folder);
+            }
+        }
+    }
+
     /// Puts back, after a delete, the outermost `remain` folders.
     pub(crate) fn learn(&self, turn: &Turn, key: &Key, remain: u32) {
+        self.learn_since(turn.generation, key, remain);
+    }
+
+    fn learn_since(&self, generation: u64, key: &Key, remain: u32) {
         if remain == 0 {
             return;
         }
         let mut known = self.write();
-        if known.generation != turn.generation {
+        if known.generation != generation {
             return;
         }
         if known.folders.len() >= MOST {
@@ -175,6 +199,12 @@ impl Folders {
 /// How many folders a key has.
 pub(crate) fn depth(key: &Key) -> u32 {
     key.as_str().bytes().filter(|byte| *byte == b'/').count() as u32
+}
+
+/// A hash of the key's outermost folder, if it has one. FNV-1a: it only spreads names.
+fn outermost(key: &Key) -> Option<u64> {
+    let outermost = key.folders().next()?;
+    Some(outermost.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ mod wasi;
 
 pub use breach::{Breach, BreachKind};
 pub use directory::{Directory, DirectoryError};
-pub use engine::{Runtime, RuntimeOptions, WASMTIME_VERSION};
+pub use engine::{Runtime, RuntimeOptions};
 pub use guest::OpenError;
 pub use inspect::{Import, ImportKind, Inspection, World, inspect};
 pub use limits::{Grants, GuestLimits, PoolOptions, PoolPolicy, SealConfig, StorageConfig};

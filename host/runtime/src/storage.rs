@@ -38,7 +38,7 @@ impl StorageBackend {
         let guest = Guest::<StorageContract>::link(component, config)?;
         let (pool, descriptor) = Pool::open(guest, descriptor).await?;
         let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits)));
-        Ok(Arc::new(StorageBackend { pool, descriptor, folders: Folders::new(), lock }))
+        Ok(Arc::new(StorageBackend { pool, folders: Folders::new(descriptor.features.atomic_folders), descriptor, lock }))
     }
 
     /// The backend's lock, if it is fit for several servers. Its calls have an instance of their own and never wait behind those of entries.

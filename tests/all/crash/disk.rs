@@ -187,9 +187,12 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn unlink(&mut self, path: &str) -> Result<(), Failure> {
-        let (directory, name) = self.above(path)?;
-        if self.is_directory(self.find(path)?) {
+    pub(super) fn unlink(&mut self, below: Node, path: &str) -> Result<(), Failure> {
+        let (folders, name) = path.rsplit_once('/').map_or((None, path), |(folders, name)| (Some(folders), name));
+        let mut folders = folders.into_iter().flat_map(|folders| folders.split('/'));
+        let directory = folders.try_fold(below, |at, name| self.names(at)?.get(name).copied().ok_or(Failure::NoEntry))?;
+        let node = *self.names(directory)?.get(name).ok_or(Failure::NoEntry)?;
+        if self.is_directory(node) {
             return Err(Failure::IsDirectory);
         }
         self.set(directory, name, None);

@@ -225,9 +225,9 @@ impl bindings::wasi::filesystem::types::HostDescriptor for State {
         Ok(self.disk.rename(&old, &new)?)
     }
 
-    fn unlink_file_at(&mut self, _: Resource<Open>, path: String) -> Result<(), ErrorCode> {
+    fn unlink_file_at(&mut self, handle: Resource<Open>, path: String) -> Result<(), ErrorCode> {
         self.disk.check(Call::Unlink)?;
-        Ok(self.disk.unlink(&path)?)
+        Ok(self.disk.unlink(self.node(&handle), &path)?)
     }
 
     fn drop(&mut self, handle: Resource<Open>) -> wasmtime::Result<()> {

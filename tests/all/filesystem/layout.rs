@@ -175,6 +175,6 @@ async fn the_descriptor_says_what_the_layout_can_hold() {
     let storage = guest(directory.path()).await;
     let descriptor = storage.descriptor();
     assert_eq!(descriptor.name, "filesystem");
-    assert!(!descriptor.features.atomic_batch && descriptor.features.parallel_scan);
+    assert!(!descriptor.features.atomic_batch && descriptor.features.parallel_scan && descriptor.features.atomic_folders);
     assert_eq!((descriptor.limits.key, descriptor.limits.segment, descriptor.limits.value), (4_000, 254, 33 << 20));
 }

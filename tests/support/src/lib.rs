@@ -22,7 +22,7 @@ impl Default for Memory {
             descriptor: Descriptor {
                 name: "memory".to_owned(),
                 version: "0.0.0".to_owned(),
-                features: Features { atomic_batch: true, parallel_scan: false },
+                features: Features { atomic_batch: true, parallel_scan: false, atomic_folders: true },
                 limits: Limits { key: 4096, segment: 254, value: 1 << 24, batch_operations: 128, batch_bytes: 1 << 26 },
             },
         }

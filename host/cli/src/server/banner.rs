@@ -31,7 +31,7 @@ pub(crate) fn print(config: &Config, storage: &Opened, addresses: &[SocketAddr])
     if storage.fsync_off {
         row("Durability", "fsync is OFF: a loss of power loses acknowledged writes".to_owned());
     }
-    row("Version", format!("Cofferdam v{} (wasmtime {})", env!("CARGO_PKG_VERSION"), cofferdam_runtime::WASMTIME_VERSION));
+    row("Version", format!("Cofferdam v{} (wasmtime {})", env!("CARGO_PKG_VERSION"), env!("COFFER_WASMTIME_VERSION")));
     let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0) + 4;
     let lines: String = rows.iter().map(|(key, value)| format!("{key:>width$}: {value}\n")).collect();
     let log = config

@@ -14,7 +14,7 @@ async fn blocked(future: impl Future) -> bool {
 
 #[tokio::test]
 async fn puts_share_their_folders_and_a_delete_has_them_alone() {
-    let folders = Folders::new();
+    let folders = Folders::new(false);
     let put = folders.put(&key("a/b")).await;
     assert!(!blocked(folders.put(&key("a/c/d"))).await);
     assert!(blocked(folders.delete(&key("a/x"))).await);
@@ -29,7 +29,7 @@ async fn puts_share_their_folders_and_a_delete_has_them_alone() {
 
 #[tokio::test]
 async fn a_batch_holds_alone_what_it_deletes_and_shares_the_rest() {
-    let folders = Folders::new();
+    let folders = Folders::new(false);
     let (put, delete, both) = (key("p/1"), key("d/1"), key("d/2"));
     let held = folders.batch([(&put, false), (&both, false), (&delete, true)].into_iter()).await;
     assert!(!blocked(folders.put(&key("p/2"))).await);
@@ -40,7 +40,7 @@ async fn a_batch_holds_alone_what_it_deletes_and_shares_the_rest() {
 
 #[tokio::test]
 async fn folders_are_known_after_a_put_and_not_after_the_delete_that_removed_them() {
-    let folders = Folders::new();
+    let folders = Folders::new(false);
     let leaf = key("a/b/c/leaf");
     let turn = folders.put(&leaf).await;
     assert_eq!(folders.known(&leaf), 0);
@@ -59,7 +59,7 @@ async fn folders_are_known_after_a_put_and_not_after_the_delete_that_removed_the
 
 #[tokio::test]
 async fn what_was_learned_before_forgetting_does_not_come_back() {
-    let folders = Folders::new();
+    let folders = Folders::new(false);
     let leaf = key("a/leaf");
     let turn = folders.put(&leaf).await;
     folders.forget();
@@ -73,7 +73,7 @@ async fn what_was_learned_before_forgetting_does_not_come_back() {
 
 #[tokio::test]
 async fn the_set_is_bounded() {
-    let folders = Folders::new();
+    let folders = Folders::new(false);
     let turn = folders.put(&key("a/b")).await;
     for n in 0..MOST * 2 {
         folders.established(&turn, &key(&format!("f{n}/leaf")), 0);

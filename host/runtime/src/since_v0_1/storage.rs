@@ -68,6 +68,7 @@ pub(crate) fn descriptor(opened: &Descriptor) -> Result<backend::Descriptor, Bre
         features: backend::Features {
             atomic_batch: opened.features.contains(Features::ATOMIC_BATCH),
             parallel_scan: opened.features.contains(Features::PARALLEL_SCAN),
+            atomic_folders: opened.features.contains(Features::ATOMIC_FOLDERS),
         },
         limits: backend::Limits { key, segment, value, batch_operations, batch_bytes },
     })

@@ -7,6 +7,7 @@ use cofferdam_backend::{Entry, Folder, Key, Operation, Page, ScanPage};
 use wasmtime::Store;
 
 use crate::breach::{Breach, contract};
+use crate::folders::beside::{self, Mutation};
 use crate::folders::{Folders, Turn, depth};
 use crate::guest::Failure;
 use crate::metrics;
@@ -45,7 +46,9 @@ pub(super) struct Put {
 impl Put {
     pub(super) async fn new(folders: &Arc<Folders>, key: &Key, value: Bytes) -> Put {
         let turn = folders.put(key).await;
-        Put { known: folders.known(key), held: Held { folders: Arc::clone(folders), turn }, key: key.clone(), value }
+        // Of atomic folders the put asks when it is entered.
+        let known = if folders.atomic { 0 } else { folders.known(key) };
+        Put { known, held: Held { folders: Arc::clone(folders), turn }, key: key.clone(), value }
     }
 }
 
@@ -55,6 +58,15 @@ impl Job<StorageContract> for Put {
 
     async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<(), Failure> {
         let Put { held, key, value, known } = self;
+        if held.folders.atomic {
+            let mut put = beside::Put::begin(&held.folders, &key);
+            exports.storage.call_put(&mut *store, key.as_str(), &value, put.known).await??;
+            if !put.holds().await {
+                exports.storage.call_put(store, key.as_str(), &value, 0).await??;
+                put.end();
+            }
+            return Ok(());
+        }
         exports.storage.call_put(store, key.as_str(), &value, known).await??;
         held.folders.established(&held.turn, &key, known);
         Ok(())
@@ -70,7 +82,8 @@ pub(super) struct Delete {
 impl Delete {
     pub(super) async fn new(folders: &Arc<Folders>, key: &Key) -> Delete {
         let turn = folders.delete(key).await;
-        Delete { known: folders.doubt(key), held: Held { folders: Arc::clone(folders), turn }, key: key.clone() }
+        let known = if folders.atomic { 0 } else { folders.doubt(key) };
+        Delete { known, held: Held { folders: Arc::clone(folders), turn }, key: key.clone() }
     }
 }
 
@@ -80,6 +93,13 @@ impl Job<StorageContract> for Delete {
 
     async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<(), Failure> {
         let Delete { held, key, known } = self;
+        if held.folders.atomic {
+            let delete = beside::Delete::begin(&held.folders, &key);
+            let removed = exports.storage.call_delete(store, key.as_str()).await??;
+            check_removed(&key, removed)?;
+            delete.end(removed);
+            return Ok(());
+        }
         let removed = exports.storage.call_delete(store, key.as_str()).await??;
         let remain = check_removed(&key, removed)?;
         held.folders.learn(&held.turn, &key, remain.min(known));
@@ -148,7 +168,9 @@ impl Batch {
             .map(|operation| match operation {
                 Operation::Put(key, _) => (key.clone(), false),
                 Operation::Delete(key) => {
-                    folders.doubt(key);
+                    if !folders.atomic {
+                        folders.doubt(key);
+                    }
                     (key.clone(), true)
                 }
             })
@@ -169,6 +191,9 @@ impl Job<StorageContract> for Batch {
     const OPERATION: metrics::Operation = metrics::Operation::Batch;
 
     async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<(), Failure> {
+        let folders = &self.held.folders;
+        let keys = self.keys.iter().filter(|_| folders.atomic);
+        let mut under_way = keys.map(|(key, delete)| Mutation::begin(folders, key, *delete)).collect::<Vec<_>>().into_iter();
         let removed = exports.storage.call_batch(store, &self.operations).await??;
         if removed.len() != self.keys.len() {
             return Err(contract(format!("batch: {} answers to {} operations", removed.len(), self.keys.len())).into());
@@ -180,8 +205,11 @@ impl Job<StorageContract> for Batch {
                 check_removed(key, removed)?;
             } else if removed != 0 {
                 return Err(contract(format!("batch: a put of {key:?} removed {removed} folders")).into());
-            } else if !deletes {
-                self.held.folders.established(&self.held.turn, key, 0);
+            } else if !deletes && !folders.atomic {
+                folders.established(&self.held.turn, key, 0);
+            }
+            if let Some(mutation) = under_way.next() {
+                mutation.end(removed);
             }
         }
         Ok(())
