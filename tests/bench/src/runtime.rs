@@ -110,7 +110,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 async fn read(storage: &dyn Storage, key: &Key) -> Result<()> {
-    Ok(drop(storage.get(key).await?))
+    storage.get(key).await.map(drop)
 }
 
 async fn write(storage: &dyn Storage, key: &Key, value: &Bytes) -> Result<()> {
