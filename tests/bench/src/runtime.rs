@@ -110,7 +110,8 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 async fn read(storage: &dyn Storage, key: &Key) -> Result<()> {
-    storage.get(key).await.map(drop)
+    storage.get(key).await?;
+    Ok(())
 }
 
 async fn write(storage: &dyn Storage, key: &Key, value: &Bytes) -> Result<()> {
