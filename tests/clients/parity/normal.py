@@ -20,7 +20,7 @@ PATTERNS = [
     (re.compile(r"(http://)?127\.0\.0\.1:\d+"), "<address>"),
     (re.compile(r"/tmp/[^\s\"':]*"), "<path>"),
 ]
-DURATION = re.compile(r"\b(?:(\d+)h)?(?:(\d+)m)?(\d+)s\b")
+DURATION = re.compile(r"\b(?=\d+[hms])(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\b")
 SECONDS = {"ttl", "lease_duration", "creation_ttl", "explicit_max_ttl"}
 UNIX = {"creation_time", "server_time_utc", "expire_time_unix"}
 
