@@ -97,7 +97,7 @@ impl Api {
                     return answer;
                 }
                 let read = match body::read(body, listener.max_request_size).await {
-                    Ok(bytes) => fields_of(bytes),
+                    Ok(bytes) => body::fields(&bytes),
                     Err(error) => Err(error),
                 };
                 match read {
@@ -129,10 +129,6 @@ impl Api {
             caller: None,
         }
     }
-}
-
-fn fields_of(bytes: Bytes) -> Result<Fields, BodyError> {
-    body::fields(&bytes)
 }
 
 fn operation(method: &Method, parameters: &[(String, String)]) -> Result<Operation, Answer> {

@@ -40,7 +40,8 @@ struct Gate {
 
 impl Barrier {
     /// A sealed barrier with a cache of the usual size.
-    pub fn new(storage: Arc<dyn Storage>) -> Arc<Barrier> {
+    #[cfg(test)]
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Barrier> {
         Barrier::with_cache(storage, DEFAULT_CACHE_BYTES)
     }
 

@@ -74,13 +74,6 @@ impl Store {
         Store { view, clock, parsed: Cache::new(CACHED), fill: RwLock::new(()), generation: AtomicU64::new(0), acls: Cache::new(CACHED) }
     }
 
-    /// Forgets what is cached: the storage may have been changed by another server.
-    pub async fn invalidate(&self) {
-        let _changing = self.fill.write().await;
-        self.parsed.clear();
-        self.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
     /// The policy, parsed. None if there is none, or it has expired. [`Error::Damaged`] for a text that does not parse: no token that has
     /// such a policy can do anything, since what it denies is not known.
     pub async fn get(&self, name: &str) -> Result<Option<Arc<Policy>>> {
