@@ -1,12 +1,15 @@
-//! The runtime as a library: what it loads and refuses, how it pools instances, what it caches, which directories it grants.
+//! The runtime as a library: what it loads and refuses, how it pools instances, prunes folders and caches, which directories it grants, and
+//! how it lets a guest send.
 //!
 //! What guests may not do is in `hostile.rs`. Both use the components that `cargo xtask build` puts into `target/guests`.
 
+mod aws;
 mod caching;
-mod counting;
+pub(crate) mod counting;
 mod directories;
 mod loading;
 mod pooling;
+mod pruning;
 mod sealing;
 
 use std::path::PathBuf;

@@ -25,7 +25,7 @@ mod scan;
 mod write;
 
 use cofferdam_guest::storage::{Descriptor, Entry, Features, Guest, Operation, Page, ScanPage};
-use cofferdam_guest::{Limits, Result, Setting};
+use cofferdam_guest::{Error, Limits, Result, Setting};
 
 use layout::Place;
 
@@ -72,6 +72,10 @@ impl Guest for Filesystem {
 
     fn delete(key: String) -> Result<u32> {
         write::delete(&Place::of(&key)?)
+    }
+
+    fn prune(_folder: String) -> Result<bool> {
+        Err(Error::Unsupported("folders are removed by delete".to_owned()))
     }
 
     fn list_page(folder: String, after: String, limit: u32) -> Result<Page> {

@@ -15,6 +15,7 @@ pub mod shared {
                 import cofferdam:backend/types@0.1.0;
                 import cofferdam:backend/log@0.1.0;
                 import cofferdam:backend/aws@0.1.0;
+                import cofferdam:backend/fencing@0.1.0;
             }
         "#,
         generate_all,

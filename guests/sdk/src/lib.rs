@@ -48,7 +48,11 @@
 //!
 //!     fn delete(key: String) -> Result<u32> {
 //!         ENTRIES.with_borrow_mut(|entries| entries.remove(&key));
-//!         Ok(key.matches('/').count().try_into().unwrap_or(u32::MAX))
+//!         Ok(0)
+//!     }
+//!
+//!     fn prune(folder: String) -> Result<bool> {
+//!         Ok(ENTRIES.with_borrow(|entries| !entries.keys().any(|key| key.starts_with(&folder))))
 //!     }
 //!
 //!     fn list_page(folder: String, after: String, limit: u32) -> Result<Page> {
@@ -94,6 +98,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Requests to the one AWS service that the operator bound the backend to. Calling it makes the component import `aws`, which needs a grant.
 pub mod aws {
     pub use crate::bindings::shared::cofferdam::backend::aws::{Response, SendError, send};
+}
+
+/// What a mutation must be bound to where the operator wants strict fencing.
+pub mod fencing {
+    pub use crate::bindings::shared::cofferdam::backend::fencing::{Fence, current};
 }
 
 /// The world `storage-backend`: entries by key.

@@ -1,5 +1,7 @@
 //! Locks and seals, as the vault uses them. The contract's `lock` and `seal` interfaces say what each step promises.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -28,8 +30,13 @@ pub trait Lock: Send + Sync + 'static {
     /// Removes the lock if `identity` holds it.
     async fn release(&self, key: &Key, identity: &str) -> Result<()>;
 
-    /// The lock as stored, expired or not.
+    /// The lock as stored, expired or not. The identity is empty if the holder stored none.
     async fn read(&self, key: &Key) -> Result<Option<Held>>;
+
+    /// The time of day as the store's service has it, as far as it is known: what `expires` is reckoned from.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
 }
 
 /// A data-encryption key as a key service wrapped it.

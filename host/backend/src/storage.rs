@@ -119,6 +119,9 @@ pub trait Storage: Send + Sync + 'static {
     /// A page of one of `segments` parts of everything that is stored.
     async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage>;
 
+    /// Forgets what it remembers of the store between calls. To be called whenever another server may have written, as on every change of leadership.
+    fn forget(&self) {}
+
     /// All names directly below the folder, page by page.
     async fn list(&self, folder: &Folder) -> Result<Vec<String>> {
         let mut names = Vec::new();

@@ -2,18 +2,20 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cofferdam_backend::Error;
+use cofferdam_backend::{Error, Lease};
 use metrics::{Counter, Gauge};
 use wasmtime::component::{Instance as Linked, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
+use crate::aws::Purpose;
 use crate::breach::Breach;
 use crate::inspect::{ImportKind, World};
 use crate::limits::{Grants, GuestLimits, PoolOptions, StorageConfig};
 use crate::load::Component;
 use crate::log::GuestLog;
-use crate::metrics::{instances, sockets_refused};
+use crate::metrics::{Operation, instances, sockets_refused};
 use crate::since_v0_1::{self, Setting};
 use crate::state::State;
 use crate::wasi;
@@ -138,6 +140,7 @@ pub(crate) struct Guest<C> {
     grants: Grants,
     pub(crate) limits: GuestLimits,
     pub(crate) pool: PoolOptions,
+    lease: Option<Arc<Lease>>,
     /// The limit of computing time, in ticks.
     ticks: u64,
     log: Arc<GuestLog>,
@@ -168,12 +171,12 @@ impl<C: Contract> Guest<C> {
     pub(crate) fn link(component: &Component, config: StorageConfig) -> Result<Guest<C>, OpenError> {
         let inspection = component.inspect();
         if let Some((import, grant)) = inspection.imports.iter().find_map(|import| match import.kind {
-            ImportKind::NeedsGrant(grant) => Some((import, grant)),
+            ImportKind::NeedsGrant(grant) if !config.grants.has(grant) => Some((import, grant)),
             _ => None,
         }) {
             return Err(OpenError::MissingGrant { name: component.name().to_owned(), import: import.name.clone(), grant });
         }
-        let StorageConfig { name: backend, settings, grants, limits, pool } = config;
+        let StorageConfig { name: backend, settings, grants, limits, pool, lease } = config;
         check_options(&backend, &grants, &limits, &pool)?;
 
         let unfit = |error: wasmtime::Error| OpenError::Unfit {
@@ -184,6 +187,9 @@ impl<C: Contract> Guest<C> {
         let mut linker = Linker::new(compiled.engine());
         wasi::link(&mut linker, compiled).map_err(unfit)?;
         since_v0_1::link(&mut linker).map_err(unfit)?;
+        if grants.aws.is_some() {
+            since_v0_1::link_aws(&mut linker).map_err(unfit)?;
+        }
         let pre = linker.instantiate_pre(compiled).map_err(unfit)?;
         let contract = C::find(&pre, inspection.world == World::StorageHa).map_err(unfit)?;
         Ok(Guest {
@@ -199,6 +205,7 @@ impl<C: Contract> Guest<C> {
             grants,
             limits,
             pool,
+            lease,
         })
     }
 
@@ -214,7 +221,8 @@ impl<C: Contract> Guest<C> {
         store.epoch_deadline_callback(State::tick);
         store.set_hostcall_fuel(self.limits.response);
         store.set_max_component_handles(self.limits.handles);
-        self.wind(&mut store);
+        store.data_mut().lease.clone_from(&self.lease);
+        self.wind(&mut store, Purpose::Attach, Duration::ZERO);
         let linked = self.pre.instantiate_async(&mut store).await?;
         let exports = self.contract.exports(&mut store, &linked)?;
         self.instances.increment(1);
@@ -231,15 +239,26 @@ impl<C: Contract> Guest<C> {
     /// Opens the backend.
     pub(crate) async fn open(&self) -> Result<(C::Opened, Instance<C>), Failure> {
         let mut instance = self.bare().await?;
+        self.wind(&mut instance.store, Purpose::Open, self.limits.open);
         let opened = C::open(&instance.exports, &mut instance.store, &self.settings).await?;
-        self.wind(&mut instance.store);
+        self.wind(&mut instance.store, Purpose::Attach, Duration::ZERO);
         C::attach(&instance.exports, &mut instance.store, &self.settings, &opened).await?;
         Ok((opened, instance))
     }
 
-    /// Grants the next call its computing time.
-    pub(crate) fn wind(&self, store: &mut Store<State>) {
-        store.data_mut().wind(self.ticks);
+    /// The longest time a call may take.
+    pub(crate) fn time(&self, operation: Operation) -> Duration {
+        if operation == Operation::Lock { self.limits.lock } else { self.limits.call }
+    }
+
+    /// The longest time a call may wait for its turn.
+    pub(crate) fn wait(&self, operation: Operation) -> Duration {
+        if operation == Operation::Lock { self.limits.lock.min(self.pool.wait) } else { self.pool.wait }
+    }
+
+    /// Grants the next call its computing time, and what it may send.
+    pub(crate) fn wind(&self, store: &mut Store<State>, purpose: Purpose, time: Duration) {
+        store.data_mut().wind(self.ticks, purpose, time);
         store.set_epoch_deadline(1);
     }
 }

@@ -210,6 +210,7 @@ const MEANINGS: &[(&str, ImportKind, &str)] = &[
         ImportKind::NeedsGrant("aws"),
         "send requests to the one AWS service that the operator bound; the host checks and signs them",
     ),
+    ("cofferdam:backend/fencing@", ImportKind::Always, "learn which lock a mutation must be bound to, where the operator wants that"),
     ("wasi:io/", ImportKind::Always, "wait, and use the streams of other interfaces"),
     ("wasi:clocks/wall-clock@0.2", ImportKind::Always, "read the time of day"),
     ("wasi:clocks/monotonic-clock@0.2", ImportKind::Always, "measure time and sleep"),

@@ -30,6 +30,7 @@
 //!
 //! Values that this crate records through `metrics`: see [`metrics`]. The recorder must be installed before a backend is opened.
 
+mod aws;
 mod breach;
 mod cache;
 mod directory;
@@ -49,6 +50,7 @@ mod state;
 mod storage;
 mod wasi;
 
+pub use aws::{Aws, AwsCall, AwsResponse, AwsSendError, Purpose};
 pub use breach::{Breach, BreachKind};
 pub use directory::{Directory, DirectoryError};
 pub use engine::{Runtime, RuntimeOptions};

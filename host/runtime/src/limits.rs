@@ -1,8 +1,11 @@
 //! What an operator decides for a backend: its grants, its limits and its pool. Every default suits the guests of the release.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Directory;
+use cofferdam_backend::Lease;
+
+use crate::{Aws, Directory};
 
 /// What a backend is given beyond its settings, a log, clocks and random bytes. The default is nothing.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +13,19 @@ use crate::Directory;
 pub struct Grants {
     /// The one directory that the guest sees, under the name `/data`. Its calls run on threads that may block.
     pub directory: Option<Directory>,
+    /// Who answers the guest's `aws.send`.
+    pub aws: Option<Arc<dyn Aws>>,
+}
+
+impl Grants {
+    /// Whether the grant of this name, as an inspection names it, is among them.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match name {
+            "aws" => self.aws.is_some(),
+            "directory" => self.directory.is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// Caps on what a guest may use. A breach ends the call and the instance, nothing else.
@@ -21,8 +37,12 @@ pub struct GuestLimits {
     pub cpu: Duration,
     /// The longest time a call may take in all, from when it has an instance.
     pub call: Duration,
+    /// The same for a call of a lock, and the longest that it waits for an instance: leadership hangs on it.
+    pub lock: Duration,
     /// The same for `open`, which may have to create what is missing.
     pub open: Duration,
+    /// How long a mutation that was given up may still take effect in the store: longer than any call takes.
+    pub unknown: Duration,
     /// The most bytes that a guest may hand to the host in one answer or in one call of an import.
     pub response: usize,
     /// The most handles (files, streams, pollables, …) that an instance may hold at once. A handle on a file is a file of this process.
@@ -39,7 +59,9 @@ impl Default for GuestLimits {
             memory: 128 << 20,
             cpu: Duration::from_secs(5),
             call: Duration::from_secs(30),
+            lock: Duration::from_secs(5),
             open: Duration::from_secs(120),
+            unknown: Duration::from_secs(120),
             response: 36 << 20,
             handles: 40,
             random: 64 << 10,
@@ -92,6 +114,8 @@ pub struct StorageConfig {
     pub limits: GuestLimits,
     /// How its instances are kept.
     pub pool: PoolOptions,
+    /// Whether this server may write, where several share the store: what a guest is told of fencing comes from it.
+    pub lease: Option<Arc<Lease>>,
 }
 
 impl StorageConfig {
@@ -103,6 +127,7 @@ impl StorageConfig {
             grants: Grants::default(),
             limits: GuestLimits::default(),
             pool: PoolOptions::default(),
+            lease: None,
         }
     }
 }

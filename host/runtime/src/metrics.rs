@@ -16,6 +16,7 @@ use std::time::Instant;
 use cofferdam_backend::{Error, Result};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use crate::aws::Purpose;
 use crate::breach::BreachKind;
 
 /// Calls of a backend.
@@ -37,6 +38,7 @@ pub(crate) enum Operation {
     Get,
     Put,
     Delete,
+    Prune,
     List,
     Batch,
     Scan,
@@ -48,10 +50,11 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 11] = [
+    const ALL: [Operation; 12] = [
         Operation::Get,
         Operation::Put,
         Operation::Delete,
+        Operation::Prune,
         Operation::List,
         Operation::Batch,
         Operation::Scan,
@@ -62,11 +65,23 @@ impl Operation {
         Operation::Health,
     ];
 
+    /// What a guest that does this may send.
+    pub(crate) fn purpose(self) -> Purpose {
+        match self {
+            Operation::Get | Operation::List | Operation::Scan | Operation::KeyId | Operation::Health => Purpose::Read,
+            Operation::Put | Operation::Delete | Operation::Prune | Operation::Batch => Purpose::Mutation,
+            Operation::Lock => Purpose::Lock,
+            Operation::Wrap => Purpose::Wrap,
+            Operation::Unwrap => Purpose::Unwrap,
+        }
+    }
+
     fn label(self) -> &'static str {
         match self {
             Operation::Get => "get",
             Operation::Put => "put",
             Operation::Delete => "delete",
+            Operation::Prune => "prune",
             Operation::List => "list",
             Operation::Batch => "batch",
             Operation::Scan => "scan",

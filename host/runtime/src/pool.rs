@@ -115,7 +115,7 @@ impl<C: Contract> Pool<C> {
                 }
                 self.places.acquire().await.map(SemaphorePermit::forget)
             };
-            let wait = self.guest.pool.wait;
+            let wait = self.guest.wait(J::OPERATION);
             match timeout(wait, waiting).await {
                 Ok(Ok(())) => {}
                 // The semaphore is never closed, so that its error cannot be.
@@ -124,11 +124,11 @@ impl<C: Contract> Pool<C> {
         }
         let place = Place(Arc::clone(self));
         // A job is there: the one way here without leads through waiting for it.
-        ready.map(|job| (job, place)).ok_or(Error::Busy(self.guest.pool.wait))
+        ready.map(|job| (job, place)).ok_or(Error::Busy(self.guest.wait(J::OPERATION)))
     }
 
     async fn run<J: Job<C>>(&self, job: J, place: Place<C>) -> Result<J::Output> {
-        let call = Call::new(self.guest.limits.call, execute(place, job));
+        let call = Call::new(self.guest.time(J::OPERATION), execute(place, job));
         if self.guest.blocks() { call.on_thread().await? } else { call.await? }
     }
 
@@ -164,7 +164,7 @@ async fn execute<C: Contract, J: Job<C>>(place: Place<C>, job: J) -> Result<J::O
         Some(instance) => instance,
         None => Box::new(Box::pin(pool.guest.attached(&pool.opened)).await.map_err(|failure| pool.failed(failure))?),
     };
-    pool.guest.wind(&mut instance.store);
+    pool.guest.wind(&mut instance.store, J::OPERATION.purpose(), pool.guest.time(J::OPERATION));
     match job.run(&mut instance.store, &instance.exports).await {
         Ok(output) => {
             pool.give_back(instance);

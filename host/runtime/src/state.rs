@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use cofferdam_backend::Lease;
 use metrics::Counter;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
+use crate::aws::{Aws, AwsCall, Purpose};
 use crate::breach::{BreachKind, trap};
 use crate::engine::TICK;
 use crate::limits::{Grants, GuestLimits};
@@ -32,6 +35,10 @@ pub(crate) struct State {
     /// Set while the guest handles a key: nothing that it says is kept.
     pub(crate) quiet: Arc<AtomicBool>,
     pub(crate) sockets_refused: Counter,
+    pub(crate) aws: Option<Arc<dyn Aws>>,
+    /// The running call, as far as it sends.
+    pub(crate) call: AwsCall,
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 impl State {
@@ -56,12 +63,21 @@ impl State {
             log: Arc::clone(log),
             quiet,
             sockets_refused: sockets_refused.clone(),
+            aws: grants.aws.clone(),
+            call: AwsCall::new(Purpose::Attach, Duration::ZERO),
+            lease: None,
         })
     }
 
-    /// Grants the next call its computing time.
-    pub(crate) fn wind(&mut self, ticks: u64) {
+    /// Grants the next call its computing time, and what it may send.
+    pub(crate) fn wind(&mut self, ticks: u64, purpose: Purpose, time: Duration) {
         self.ticks = ticks;
+        if self.aws.is_some() {
+            self.call = AwsCall::new(purpose, time);
+        } else {
+            // Reading the clock for a deadline that nobody asks for would cost every call.
+            self.call.purpose = purpose;
+        }
     }
 
     /// At every tick in which the guest computes: lets others run, and ends the call when its time is used up.
@@ -77,7 +93,7 @@ impl State {
     }
 
     /// A span of computing time in ticks, rounded up.
-    pub(crate) fn ticks(span: std::time::Duration) -> u64 {
+    pub(crate) fn ticks(span: Duration) -> u64 {
         u64::try_from(span.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
     }
 }

@@ -1,5 +1,6 @@
 //! [`Storage`] on top of a guest: checks what goes in against the backend's limits and what comes out against the contract.
 
+mod due;
 mod jobs;
 
 use std::sync::Arc;
@@ -35,20 +36,17 @@ impl StorageBackend {
         if found == World::Seal {
             return Err(OpenError::World { name: component.name().to_owned(), wanted: "storage", found });
         }
+        let aws = config.grants.aws.clone();
         let guest = Guest::<StorageContract>::link(component, config)?;
         let (pool, descriptor) = Pool::open(guest, descriptor).await?;
-        let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits)));
-        Ok(Arc::new(StorageBackend { pool, folders: Folders::new(descriptor.features.atomic_folders), descriptor, lock }))
+        let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits, aws)));
+        let folders = Folders::new(descriptor.features.atomic_folders, pool.guest.limits.unknown);
+        Ok(Arc::new(StorageBackend { pool, folders, descriptor, lock }))
     }
 
     /// The backend's lock, if it is fit for several servers. Its calls have an instance of their own and never wait behind those of entries.
     pub fn lock(&self) -> Option<Arc<dyn Lock>> {
         self.lock.clone().map(|lock| lock as Arc<dyn Lock>)
-    }
-
-    /// Forgets which folders exist. To be called whenever another server may have written, as on every change of leadership.
-    pub fn forget_folders(&self) {
-        self.folders.forget();
     }
 
     fn check_value(&self, value: &Bytes) -> Result<()> {
@@ -116,7 +114,8 @@ impl Storage for StorageBackend {
 
     async fn delete(&self, key: &Key) -> Result<()> {
         self.check_key(key)?;
-        self.pool.call(async { Delete::new(&self.folders, key).await }).await
+        let job = Delete { folders: Arc::clone(&self.folders), pool: Arc::clone(&self.pool), key: key.clone() };
+        self.pool.call(async { job }).await?.settle().await
     }
 
     async fn list_page(&self, folder: &Folder, after: &str, limit: u32) -> Result<Page> {
@@ -129,7 +128,7 @@ impl Storage for StorageBackend {
             return Ok(());
         }
         self.check_batch(&operations)?;
-        self.pool.call(async { Batch::new(&self.folders, operations).await }).await
+        self.pool.call(async { Batch::new(&self.folders, &self.pool, operations).await }).await?.settle().await
     }
 
     async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {
@@ -139,5 +138,9 @@ impl Storage for StorageBackend {
             )));
         }
         self.pool.call(async { Scan { segment, segments, cursor, limit: limit.max(1) } }).await
+    }
+
+    fn forget(&self) {
+        self.folders.forget();
     }
 }

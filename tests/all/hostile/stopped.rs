@@ -76,6 +76,7 @@ async fn a_trap_in_any_export_is_an_error_of_that_call() {
         backend.get(&at).await.map(drop),
         backend.put(&at, Bytes::new()).await,
         backend.delete(&at).await,
+        backend.delete(&key("a/do-trap/leaf")).await,
         backend.list_page(&Folder::new("do/trap/").unwrap(), "", 1).await.map(drop),
         backend.batch(vec![Operation::Delete(at.clone())]).await,
         backend.scan(0, 1, Some("trap".into()), 1).await.map(drop),

@@ -9,10 +9,10 @@ use super::{commit, hostile, key};
 
 /// Keeps counters by name and labels, as `name{label=value,…}`.
 #[derive(Default)]
-struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+pub(crate) struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 impl Counters {
-    fn get(&self, name: &str) -> u64 {
+    pub(crate) fn get(&self, name: &str) -> u64 {
         self.0.lock().unwrap().get(name).map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 }

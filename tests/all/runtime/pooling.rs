@@ -180,7 +180,7 @@ async fn a_put_is_told_which_of_its_folders_exist() {
     assert_eq!(known("a/x/y").await, "1");
     backend.delete(&key("a/b/c")).await.unwrap();
     assert_eq!(known("a/b/c").await, "2");
-    backend.forget_folders();
+    backend.forget();
     assert_eq!(known("a/b/c").await, "0");
 }
 

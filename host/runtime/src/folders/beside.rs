@@ -13,7 +13,7 @@ use cofferdam_backend::Key;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{Folders, depth, outermost};
+use super::{Folders, depth};
 
 /// How long a put waits to learn what a delete beside it removed.
 const WAIT: Duration = Duration::from_secs(1);
@@ -232,6 +232,12 @@ impl Folders {
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A hash of the key's outermost folder, if it has one. FNV-1a: it only spreads names.
+fn outermost(key: &Key) -> Option<u64> {
+    let outermost = key.folders().next()?;
+    Some(outermost.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The contract 0.1: its generated bindings, and how its types become those of `cofferdam-backend`.
 
+mod aws;
 mod seal;
 mod storage;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use cofferdam_backend as backend;
 use wasmtime::component::{HasSelf, Linker};
 
+pub(crate) use self::aws::link as link_aws;
 use self::bindings::cofferdam::backend::log;
 use self::bindings::cofferdam::backend::types::Part;
 pub(crate) use self::bindings::cofferdam::backend::types::{Error, Limits, Setting};
@@ -34,13 +36,15 @@ mod bindings {
             }
         ",
         world: "cofferdam:host/every",
+        imports: { "cofferdam:backend/aws.send": async },
         exports: { default: async },
     });
 }
 
 /// Links the contract's own imports that need no grant.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+    log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    aws::link_fencing(linker)
 }
 
 impl log::Host for State {

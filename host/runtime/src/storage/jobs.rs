@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cofferdam_backend::{Entry, Folder, Key, Operation, Page, ScanPage};
+use cofferdam_backend::{Entry, Error, Folder, Key, Operation, Page, ScanPage};
 use wasmtime::Store;
 
+use super::due::Due;
 use crate::breach::{Breach, contract};
-use crate::folders::beside::{self, Mutation};
-use crate::folders::{Folders, Turn, depth};
+use crate::folders::prune::{self, Pruning};
+use crate::folders::{self, Folders, Path, Turn, beside, depth};
 use crate::guest::Failure;
 use crate::metrics;
-use crate::pool::Job;
+use crate::pool::{Job, Pool};
 use crate::since_v0_1::exports::storage as wit;
 use crate::since_v0_1::{StorageContract, StorageExports};
 use crate::state::State;
@@ -30,25 +31,23 @@ impl Job<StorageContract> for Get {
     }
 }
 
-/// What mutations hold while they run.
-struct Held {
-    folders: Arc<Folders>,
-    turn: Turn,
+/// Whether a call that has failed so may take effect later.
+fn unknown(failure: &Failure) -> bool {
+    matches!(failure, Failure::Ended(_) | Failure::Refused(Error::Unavailable(_) | Error::TimedOut(_)))
 }
 
 pub(super) struct Put {
-    held: Held,
-    key: Key,
+    folders: Arc<Folders>,
+    turn: Turn,
+    path: Path,
     value: Bytes,
-    known: u32,
 }
 
 impl Put {
     pub(super) async fn new(folders: &Arc<Folders>, key: &Key, value: Bytes) -> Put {
-        let turn = folders.put(key).await;
-        // Of atomic folders the put asks when it is entered.
-        let known = if folders.atomic { 0 } else { folders.known(key) };
-        Put { known, held: Held { folders: Arc::clone(folders), turn }, key: key.clone(), value }
+        let path = Path::new(folders, key);
+        let turn = folders.share(std::iter::once(&path)).await;
+        Put { folders: Arc::clone(folders), turn, path, value }
     }
 }
 
@@ -57,9 +56,11 @@ impl Job<StorageContract> for Put {
     const OPERATION: metrics::Operation = metrics::Operation::Put;
 
     async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<(), Failure> {
-        let Put { held, key, value, known } = self;
-        if held.folders.atomic {
-            let mut put = beside::Put::begin(&held.folders, &key);
+        // The turn comes first, so that it is dropped last.
+        let Put { turn: _turn, folders, path, value } = self;
+        let key = &path.key;
+        if folders.atomic {
+            let mut put = beside::Put::begin(&folders, key);
             exports.storage.call_put(&mut *store, key.as_str(), &value, put.known).await??;
             if !put.holds().await {
                 exports.storage.call_put(store, key.as_str(), &value, 0).await??;
@@ -67,50 +68,82 @@ impl Job<StorageContract> for Put {
             }
             return Ok(());
         }
-        exports.storage.call_put(store, key.as_str(), &value, known).await??;
-        held.folders.established(&held.turn, &key, known);
+        let put = folders::Put::begin(&folders, &path).map_err(Failure::Refused)?;
+        let answer = exports.storage.call_put(store, key.as_str(), &value, put.known).await;
+        match answer.map_err(Failure::from).and_then(|answer| answer.map_err(Failure::from)) {
+            Ok(()) => put.end(),
+            Err(failure) => {
+                if !unknown(&failure) {
+                    put.failed();
+                }
+                return Err(failure);
+            }
+        }
         Ok(())
     }
 }
 
 pub(super) struct Delete {
-    held: Held,
-    key: Key,
-    known: u32,
-}
-
-impl Delete {
-    pub(super) async fn new(folders: &Arc<Folders>, key: &Key) -> Delete {
-        let turn = folders.delete(key).await;
-        let known = if folders.atomic { 0 } else { folders.doubt(key) };
-        Delete { known, held: Held { folders: Arc::clone(folders), turn }, key: key.clone() }
-    }
+    pub(super) folders: Arc<Folders>,
+    pub(super) pool: Arc<Pool<StorageContract>>,
+    pub(super) key: Key,
 }
 
 impl Job<StorageContract> for Delete {
-    type Output = ();
+    type Output = Due;
     const OPERATION: metrics::Operation = metrics::Operation::Delete;
 
-    async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<(), Failure> {
-        let Delete { held, key, known } = self;
-        if held.folders.atomic {
-            let delete = beside::Delete::begin(&held.folders, &key);
+    async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<Due, Failure> {
+        let Delete { folders, pool, key } = self;
+        if folders.atomic {
+            let delete = beside::Delete::begin(&folders, &key);
             let removed = exports.storage.call_delete(store, key.as_str()).await??;
-            check_removed(&key, removed)?;
+            check_removed(&key, removed, true)?;
             delete.end(removed);
-            return Ok(());
+            return Ok(Due::nothing());
         }
+        let path = Path::new(&folders, &key);
+        let delete = prune::Delete::begin(&folders, &path);
         let removed = exports.storage.call_delete(store, key.as_str()).await??;
-        let remain = check_removed(&key, removed)?;
-        held.folders.learn(&held.turn, &key, remain.min(known));
-        Ok(())
+        drop(delete);
+        check_removed(&key, removed, false)?;
+        let suspects = folders.suspects(std::iter::once(&path));
+        Ok(Due::new(pool, folders, suspects))
     }
 }
 
-/// How many of the key's folders are left, if the guest's number can be.
-fn check_removed(key: &Key, removed: u32) -> Result<u32, Breach> {
-    let depth = depth(key);
-    depth.checked_sub(removed).ok_or_else(|| contract(format!("delete: {removed} folders removed of a key that has {depth}")))
+pub(super) struct Prune(pub(super) Pruning);
+
+impl Job<StorageContract> for Prune {
+    /// Whether nothing was below the folder.
+    type Output = bool;
+    const OPERATION: metrics::Operation = metrics::Operation::Prune;
+
+    async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<bool, Failure> {
+        let Prune(pruning) = self;
+        let answer = exports.storage.call_prune(store, pruning.folder()).await;
+        match answer.map_err(Failure::from).and_then(|answer| answer.map_err(Failure::from)) {
+            Ok(empty) => {
+                pruning.end(empty);
+                Ok(empty)
+            }
+            Err(failure) => {
+                if !unknown(&failure) {
+                    pruning.failed();
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Whether the guest's number of removed folders can be: without atomic folders it removes none.
+fn check_removed(key: &Key, removed: u32, atomic: bool) -> Result<(), Breach> {
+    let most = if atomic { depth(key) } else { 0 };
+    if removed > most {
+        return Err(contract(format!("delete: {removed} folders removed of a key of which {most} may be")));
+    }
+    Ok(())
 }
 
 pub(super) struct ListPage {
@@ -154,27 +187,19 @@ fn check_page(page: &wit::Page, after: &str, limit: u32) -> Result<(), Breach> {
 }
 
 pub(super) struct Batch {
-    held: Held,
+    folders: Arc<Folders>,
+    pool: Arc<Pool<StorageContract>>,
+    turn: Turn,
     /// The keys, each with whether it is deleted.
-    keys: Vec<(Key, bool)>,
+    paths: Vec<(Path, bool)>,
     operations: Vec<wit::Operation>,
 }
 
 impl Batch {
-    pub(super) async fn new(folders: &Arc<Folders>, operations: Vec<Operation>) -> Batch {
-        let turn = folders.batch(operations.iter().map(|operation| (operation.key(), matches!(operation, Operation::Delete(_))))).await;
-        let keys = operations
-            .iter()
-            .map(|operation| match operation {
-                Operation::Put(key, _) => (key.clone(), false),
-                Operation::Delete(key) => {
-                    if !folders.atomic {
-                        folders.doubt(key);
-                    }
-                    (key.clone(), true)
-                }
-            })
-            .collect();
+    pub(super) async fn new(folders: &Arc<Folders>, pool: &Arc<Pool<StorageContract>>, operations: Vec<Operation>) -> Batch {
+        let paths: Vec<(Path, bool)> =
+            operations.iter().map(|operation| (Path::new(folders, operation.key()), matches!(operation, Operation::Delete(_)))).collect();
+        let turn = folders.share(paths.iter().filter(|(_, delete)| !delete).map(|(path, _)| path)).await;
         let operations = operations
             .into_iter()
             .map(|operation| match operation {
@@ -182,37 +207,84 @@ impl Batch {
                 Operation::Delete(key) => wit::Operation::Delete(key.as_str().to_owned()),
             })
             .collect();
-        Batch { held: Held { folders: Arc::clone(folders), turn }, keys, operations }
+        Batch { folders: Arc::clone(folders), pool: Arc::clone(pool), turn, paths, operations }
     }
 }
 
 impl Job<StorageContract> for Batch {
-    type Output = ();
+    type Output = Due;
     const OPERATION: metrics::Operation = metrics::Operation::Batch;
 
-    async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<(), Failure> {
-        let folders = &self.held.folders;
-        let keys = self.keys.iter().filter(|_| folders.atomic);
-        let mut under_way = keys.map(|(key, delete)| Mutation::begin(folders, key, *delete)).collect::<Vec<_>>().into_iter();
-        let removed = exports.storage.call_batch(store, &self.operations).await??;
-        if removed.len() != self.keys.len() {
-            return Err(contract(format!("batch: {} answers to {} operations", removed.len(), self.keys.len())).into());
+    async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<Due, Failure> {
+        // The turn comes first, so that it is dropped last.
+        let Batch { turn: _turn, folders, pool, paths, operations } = self;
+        let mut under_way = Vec::with_capacity(paths.len());
+        for (path, delete) in &paths {
+            match Mutation::begin(&folders, path, *delete) {
+                Ok(mutation) => under_way.push(mutation),
+                Err(error) => {
+                    // Nothing was asked of the guest.
+                    under_way.into_iter().for_each(Mutation::failed);
+                    return Err(Failure::Refused(error));
+                }
+            }
         }
-        // Deletes beside puts of one batch may have taken each other's folders: nothing is learned of a batch that deletes.
-        let deletes = self.keys.iter().any(|(_, delete)| *delete);
-        for ((key, delete), removed) in self.keys.iter().zip(removed) {
+        let answer = exports.storage.call_batch(store, &operations).await;
+        let removed = match answer.map_err(Failure::from).and_then(|answer| answer.map_err(Failure::from)) {
+            Ok(removed) => removed,
+            Err(failure) => {
+                if !unknown(&failure) {
+                    under_way.into_iter().for_each(Mutation::failed);
+                }
+                return Err(failure);
+            }
+        };
+        if removed.len() != paths.len() {
+            return Err(contract(format!("batch: {} answers to {} operations", removed.len(), paths.len())).into());
+        }
+        for (((Path { key, .. }, delete), removed), mutation) in paths.iter().zip(removed).zip(under_way) {
             if *delete {
-                check_removed(key, removed)?;
+                check_removed(key, removed, folders.atomic)?;
             } else if removed != 0 {
                 return Err(contract(format!("batch: a put of {key:?} removed {removed} folders")).into());
-            } else if !deletes && !folders.atomic {
-                folders.established(&self.held.turn, key, 0);
             }
-            if let Some(mutation) = under_way.next() {
-                mutation.end(removed);
-            }
+            mutation.end(removed);
         }
-        Ok(())
+        let suspects = folders.suspects(paths.iter().filter(|(_, delete)| *delete).map(|(path, _)| path));
+        Ok(Due::new(pool, folders, suspects))
+    }
+}
+
+/// One operation of a batch under way.
+enum Mutation<'a> {
+    Beside(beside::Mutation<'a>),
+    Put(folders::Put<'a>),
+    Delete(prune::Delete<'a>),
+}
+
+impl<'a> Mutation<'a> {
+    fn begin(folders: &'a Folders, path: &'a Path, delete: bool) -> Result<Mutation<'a>, Error> {
+        Ok(match delete {
+            _ if folders.atomic => Mutation::Beside(beside::Mutation::begin(folders, &path.key, delete)),
+            true => Mutation::Delete(prune::Delete::begin(folders, path)),
+            false => Mutation::Put(folders::Put::begin(folders, path)?),
+        })
+    }
+
+    /// It is done, and has removed so many folders.
+    fn end(self, removed: u32) {
+        match self {
+            Mutation::Beside(mutation) => mutation.end(removed),
+            Mutation::Put(put) => put.end(),
+            Mutation::Delete(delete) => drop(delete),
+        }
+    }
+
+    /// The guest has refused; nothing of it will take effect later.
+    fn failed(self) {
+        if let Mutation::Put(put) = self {
+            put.failed();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ thread_local! {
     static ENTRIES: RefCell<BTreeMap<String, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
     static LOCKS: RefCell<Option<HashMap<String, Held>>> = const { RefCell::new(None) };
     static KNOWN: RefCell<u32> = const { RefCell::new(0) };
+    static PRUNED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 pub fn get(key: &str) -> Option<Vec<u8>> {
@@ -26,24 +27,20 @@ pub fn last_known() -> u32 {
     KNOWN.with_borrow(|known| *known)
 }
 
-/// Removes the entry; a folder is gone when nothing is below it.
-pub fn delete(key: &str) -> u32 {
-    ENTRIES.with_borrow_mut(|entries| {
-        if entries.remove(key).is_none() {
-            return 0;
-        }
-        let mut removed = 0;
-        let mut folder = key;
-        while let Some(at) = folder.rfind('/') {
-            let below = folder[..=at].to_owned();
-            if entries.range(below.clone()..).next().is_some_and(|(other, _)| other.starts_with(&below)) {
-                break;
-            }
-            removed += 1;
-            folder = &folder[..at];
-        }
-        removed
-    })
+pub fn delete(key: &str) {
+    ENTRIES.with_borrow_mut(|entries| _ = entries.remove(key));
+}
+
+/// Folders have no marks here: one is gone when nothing is below it.
+pub fn prune(folder: String) -> bool {
+    let gone = ENTRIES.with_borrow(|entries| entries.range(folder.clone()..).next().is_none_or(|(other, _)| !other.starts_with(&folder)));
+    PRUNED.with_borrow_mut(|pruned| pruned.push(folder));
+    gone
+}
+
+/// The folders that were asked for since this was called last.
+pub fn pruned() -> String {
+    PRUNED.take().join(" ")
 }
 
 pub fn list(folder: &str, after: &str, limit: u32) -> Page {

@@ -1,7 +1,7 @@
 //! A storage backend that misbehaves on demand.
 //!
 //! A key below `do/` names a misdeed, which any of `get`, `put`, `delete`, `batch` and the lock's functions then commits; a
-//! folder below `do/` makes a bad listing; a scan whose cursor is a misdeed's name commits it; the setting `mode` makes `open` and `attach`
+//! folder below `do/` makes a bad listing; a folder whose last segment begins with `do-` makes `prune` commit one; a scan whose cursor is a misdeed's name commits it; the setting `mode` makes `open` and `attach`
 //! commit one. Every other key is kept in the instance's memory, honestly: which is what the runtime's own cost is measured with.
 
 mod honest;
@@ -67,7 +67,17 @@ impl storage::Guest for Hostile {
         match named(&key) {
             Some("remove-too-many") => Ok(7),
             Some(misdeed) => misdeeds::commit(misdeed).map(|_| 0),
-            None => Ok(honest::delete(&key)),
+            None => {
+                honest::delete(&key);
+                Ok(0)
+            }
+        }
+    }
+
+    fn prune(folder: String) -> Result<bool, Error> {
+        match folder.trim_end_matches('/').rsplit('/').next().and_then(|segment| segment.strip_prefix("do-")) {
+            Some(misdeed) => misdeeds::commit(misdeed).map(|_| true),
+            None => Ok(honest::prune(folder)),
         }
     }
 
@@ -107,7 +117,10 @@ impl storage::Guest for Hostile {
                     honest::put(key, value, 0);
                     0
                 }
-                Operation::Delete(key) => honest::delete(&key),
+                Operation::Delete(key) => {
+                    honest::delete(&key);
+                    0
+                }
             });
         }
         Ok(removed)

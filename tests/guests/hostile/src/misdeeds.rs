@@ -98,6 +98,7 @@ pub fn commit(name: &str) -> Result<Vec<u8>, Error> {
         "sockets" => Ok(sockets().into()),
         "directories" => Ok(format!("{:?}", get_directories().into_iter().map(|(_, name)| name).collect::<Vec<_>>()).into()),
         "known-folders" => Ok(honest::last_known().to_string().into()),
+        "pruned" => Ok(honest::pruned().into()),
         "count" => {
             thread_local!(static CALLS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
             CALLS.set(CALLS.get() + 1);
