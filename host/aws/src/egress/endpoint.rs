@@ -1,0 +1,205 @@
+//! Where requests go. The rule: one parsed authority decides what is dialled, what `Host` says and what is signed; and no request goes to an
+//! address that hands out the machine's credentials.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::uri::Scheme;
+use http::{HeaderValue, Uri};
+
+use super::options::{EgressError, EgressOptions};
+
+/// Addresses of instance and container metadata.
+const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 170, 2), Ipv4Addr::new(169, 254, 170, 23)];
+const METADATA_V6: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)];
+
+/// Where a backend's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) tls: bool,
+    /// A name or an address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Host and, unless it is the scheme's own, port: the header `Host`, and what is signed.
+    pub(super) authority: HeaderValue,
+}
+
+impl Endpoint {
+    /// From the operator's options.
+    pub(super) fn resolve(options: &EgressOptions) -> Result<Endpoint, EgressError> {
+        let region = &options.region;
+        let fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=32).contains(&region.len()) || !region.bytes().all(fit) || region.starts_with('-') || region.ends_with('-') {
+            return Err(EgressError::Region(region.clone()));
+        }
+        match &options.endpoint {
+            Some(endpoint) => Endpoint::parse(endpoint),
+            None => Endpoint::parse(&format!("https://{}.{region}.{}", options.service.name(), suffix(region))),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Endpoint, EgressError> {
+        let refused = |text| Err(EgressError::Endpoint(text));
+        let Ok(uri) = text.parse::<Uri>() else {
+            return refused("https://host, http://host, and each with :port, are expected");
+        };
+        let tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            _ => return refused("it must begin with https:// or http://"),
+        };
+        let Some(authority) = uri.authority() else { return refused("a host is missing") };
+        if authority.as_str().contains('@') {
+            return refused("user and password do not belong here");
+        }
+        if !matches!(uri.path(), "" | "/") || text.contains(['?', '#']) {
+            return refused("no path and no query may follow the host");
+        }
+        let own = if tls { 443 } else { 80 };
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None if authority.as_str() != authority.host() => return refused("after the colon a port, 1 to 65535, is expected"),
+            None => own,
+        };
+        let bracketed = authority.host().to_ascii_lowercase();
+        let host = bracketed.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if port == 0 || host.is_empty() {
+            return refused("host and port must not be empty or zero");
+        }
+        if host.parse().is_ok_and(is_metadata) {
+            return refused("this address serves the machine's metadata and is out of any guest's reach");
+        }
+        let named = if port == own { bracketed } else { format!("{bracketed}:{port}") };
+        match HeaderValue::try_from(named) {
+            Ok(authority) => Ok(Endpoint { tls, host, port, authority }),
+            Err(_) => refused("the host holds characters that no host has"),
+        }
+    }
+
+    /// Whether it is this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The authority with its port, even if that is the scheme's own.
+    pub(super) fn explicit(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme(), self.authority.to_str().unwrap_or_default())
+    }
+}
+
+/// The domain of a region's partition.
+fn suffix(region: &str) -> &'static str {
+    const PARTITIONS: [(&str, &str); 6] = [
+        ("cn-", "amazonaws.com.cn"),
+        ("us-iso-", "c2s.ic.gov"),
+        ("us-isob-", "sc2s.sgov.gov"),
+        ("us-isof-", "csp.hci.ic.gov"),
+        ("eu-isoe-", "cloud.adc-e.uk"),
+        ("eusc-", "amazonaws.eu"),
+    ];
+    PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("amazonaws.com", |(_, suffix)| suffix)
+}
+
+/// Whether an address hands out the machine's credentials, in any of the ways to write it.
+pub(super) fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => METADATA_V4.contains(&address),
+        IpAddr::V6(address) => {
+            let [.., high, low] = address.segments();
+            let [a, b] = high.to_be_bytes();
+            let [c, d] = low.to_be_bytes();
+            // Mapped, compatible, and translated (64:ff9b::/96) forms keep the address of IPv4 in the last four bytes.
+            let embeds = matches!(address.segments(), [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..]);
+            METADATA_V6.contains(&address) || (embeds && METADATA_V4.contains(&Ipv4Addr::new(a, b, c, d)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(region: &str, endpoint: Option<&str>) -> Result<Endpoint, EgressError> {
+        Endpoint::resolve(&EgressOptions { region: region.to_owned(), endpoint: endpoint.map(str::to_owned), ..EgressOptions::default() })
+    }
+
+    #[test]
+    fn a_region_has_the_address_of_its_partition() {
+        for (region, address) in [
+            ("us-east-1", "https://dynamodb.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", "https://dynamodb.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", "https://dynamodb.cn-north-1.amazonaws.com.cn"),
+            ("us-isob-east-1", "https://dynamodb.us-isob-east-1.sc2s.sgov.gov"),
+        ] {
+            assert_eq!(resolved(region, None).unwrap().to_string(), address);
+        }
+        for region in ["", "us-east-1.evil.example", "us-east-1/x", "US-EAST-1", "a b", "-x", "x@y", "x:1", "x#"] {
+            assert!(matches!(resolved(region, None), Err(EgressError::Region(_))), "{region}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_scheme_host_and_port_and_nothing_else() {
+        for (given, tls, host, port, authority) in [
+            ("http://127.0.0.1:8000", false, "127.0.0.1", 8000, "127.0.0.1:8000"),
+            ("https://Vpce-1.Example.com/", true, "vpce-1.example.com", 443, "vpce-1.example.com"),
+            ("https://example.com:443", true, "example.com", 443, "example.com"),
+            ("http://example.com:443", false, "example.com", 443, "example.com:443"),
+            ("http://[::1]:8000", false, "::1", 8000, "[::1]:8000"),
+        ] {
+            let endpoint = resolved("eu-west-1", Some(given)).unwrap();
+            assert_eq!((endpoint.tls, endpoint.host.as_str(), endpoint.port), (tls, host, port), "{given}");
+            assert_eq!(endpoint.authority, authority);
+        }
+        for given in [
+            "",
+            "example.com",
+            "example.com:8000",
+            "//example.com",
+            "ftp://example.com",
+            "unix:///x",
+            "http://",
+            "http://user@example.com",
+            "http://user:pass@example.com",
+            "http://example.com/path",
+            "http://example.com?x",
+            "http://example.com/?x",
+            "http://example.com/#x",
+            "http://example.com#x",
+            "http://example.com:0",
+            "http://example.com:",
+            "http://example.com:99999",
+            "http://exa mple.com",
+            "http://example.com\r\nx",
+        ] {
+            assert!(matches!(resolved("eu-west-1", Some(given)), Err(EgressError::Endpoint(_))), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_addresses_are_refused_however_they_are_written() {
+        for given in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.170.23:80",
+            "[fd00:ec2::254]",
+            "[fd00:0ec2:0:0::23]",
+            "[::ffff:169.254.169.254]",
+            "[::169.254.169.254]",
+            "[64:ff9b::a9fe:a9fe]",
+        ] {
+            assert!(matches!(resolved("eu-west-1", Some(&format!("http://{given}"))), Err(EgressError::Endpoint(_))), "{given}");
+        }
+        assert!(!is_metadata("169.254.169.253".parse().unwrap()) && !is_metadata("::1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,13 @@
+//! AWS for guests that never see it: credentials, signing and sending happen here, in the host.
+//!
+//! A guest names an operation and a body. This crate holds the credentials ([`Credentials`]), checks what the operator allows, signs and
+//! sends. The rule: no credential leaves it except as a signature, and none is ever written to a log, an error or a metric.
+
+mod binding;
+pub mod credentials;
+pub mod egress;
+mod scan;
+
+pub use binding::{BillingMode, DynamoDb, TableSpec};
+pub use credentials::{Credentials, CredentialsError, Identity, LOG_FILTER_DENY, Providers, RegionRule, Sources, region};
+pub use egress::{Egress, EgressError, EgressOptions, Proxies, Service, WallClock};
