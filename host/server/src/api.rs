@@ -7,7 +7,8 @@ use bytes::Bytes;
 use cofferdam_vault::core::Core;
 use cofferdam_vault::logical::{Error, Fields, Operation, Request};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use hyper::body::Incoming;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ use crate::body::{self, BodyError};
 use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
 use crate::metrics::Metrics;
-use crate::{query, sys};
+use crate::{elsewhere, query, sys};
 
 /// The media type that a PATCH must have.
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -65,23 +66,27 @@ impl Api {
                 Ok(bytes) => bytes,
                 Err(error) => return body_failed(&error),
             };
-            return sys::answer(self, endpoint, &head.method, &head.headers, &parameters, &bytes, listener, remote).await;
+            return sys::answer(self, endpoint, &head, &parameters, &bytes, listener, remote).await;
         }
-        self.logical(&head.method, path, &head.headers, parameters, body, listener, remote).await
+        if self.core.standby() && path != "sys/seal" {
+            // Read all the same, so that the client gets to reading the answer.
+            drop(body::read(body, listener.max_request_size).await);
+            return elsewhere::answer(&self.core.elsewhere(), &head.uri);
+        }
+        self.logical(&head, path, parameters, body, listener, remote).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one HTTP request, taken apart by its one caller")]
     async fn logical(
         &self,
-        method: &Method,
+        head: &Parts,
         mut path: String,
-        headers: &HeaderMap,
         parameters: Vec<(String, String)>,
         body: Incoming,
         listener: &ListenerConfig,
         remote: SocketAddr,
     ) -> Answer {
-        let operation = match operation(method, &parameters) {
+        let headers = &head.headers;
+        let operation = match operation(&head.method, &parameters) {
             Ok(operation) => operation,
             Err(answer) => return answer,
         };
@@ -113,7 +118,15 @@ impl Api {
         let id = request.id.clone();
         match self.core.handle(request).await {
             Ok(response) => envelope::done(&id, &response),
-            Err(error) => envelope::failed(&id, &error),
+            Err(error) => self.failed(&id, &error, &head.uri),
+        }
+    }
+
+    /// The answer to a request that was not done: not here, if this server is a standby.
+    pub(crate) fn failed(&self, request_id: &str, error: &Error, uri: &Uri) -> Answer {
+        match error {
+            Error::Standby => elsewhere::answer(&self.core.elsewhere(), uri),
+            error => envelope::failed(request_id, error),
         }
     }
 

@@ -83,6 +83,12 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
         Error::UnsupportedOperation => (StatusCode::METHOD_NOT_ALLOWED, one_error("unsupported operation")),
         Error::WrongMethod => return errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
         Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed".to_owned()),
+        Error::Standby => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        Error::LeadershipLost => {
+            tracing::warn!(request_id, %error, "request failed for now");
+            (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
+        Error::Refused(text) => (StatusCode::INTERNAL_SERVER_ERROR, text.clone()),
         Error::NotInitialized => (StatusCode::BAD_REQUEST, error.to_string()),
         Error::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text.clone()),
         Error::Storage(Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Busy(_) | Backend::TimedOut(_)) => {

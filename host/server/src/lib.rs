@@ -5,6 +5,7 @@
 
 mod api;
 mod body;
+mod elsewhere;
 mod envelope;
 mod listener;
 mod metrics;

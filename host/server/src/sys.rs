@@ -6,6 +6,7 @@ use bytes::Bytes;
 use cofferdam_vault::core::{Health, InitRequest, UnsealRequest};
 use cofferdam_vault::logical::{Operation, Result};
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -51,18 +52,16 @@ pub(crate) fn refuse_wrapping(headers: &HeaderMap) -> Option<Answer> {
     Some(envelope::errors(StatusCode::BAD_REQUEST, &["response wrapping is not supported by this server: send no X-Vault-Wrap-TTL"]))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one HTTP request, taken apart by its one caller")]
 pub(crate) async fn answer(
     api: &Api,
     endpoint: Endpoint,
-    method: &Method,
-    headers: &HeaderMap,
+    head: &Parts,
     parameters: &[(String, String)],
     body: &Bytes,
     listener: &ListenerConfig,
     remote: SocketAddr,
 ) -> Answer {
-    let core = &api.core;
+    let (core, method) = (&api.core, &head.method);
     let request_id = uuid::Uuid::new_v4().to_string();
     let written = method == Method::PUT || method == Method::POST;
     let done = match endpoint {
@@ -84,11 +83,11 @@ pub(crate) async fn answer(
             Ok(codes) => core.health().await.map(|health| envelope::json_answer(codes.of(&health), &health)),
             Err(answer) => return answer,
         },
-        Endpoint::Leader if method == Method::GET => Ok(envelope::json_answer(StatusCode::OK, &core.leader())),
-        Endpoint::Metrics if method == Method::GET => metrics(api, headers, listener, remote).await,
+        Endpoint::Leader if method == Method::GET => core.leader().map(|leader| envelope::json_answer(StatusCode::OK, &leader)),
+        Endpoint::Metrics if method == Method::GET => metrics(api, &head.headers, listener, remote).await,
         _ => return envelope::errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
     };
-    done.unwrap_or_else(|error| envelope::failed(&request_id, &error))
+    done.unwrap_or_else(|error| api.failed(&request_id, &error, &head.uri))
 }
 
 fn parse<T: DeserializeOwned + Default>(bytes: &Bytes) -> Result<T, Answer> {

@@ -1,6 +1,7 @@
 //! The API over real sockets, on a storage in memory.
 
 mod client;
+mod ha;
 mod tls;
 
 use std::sync::Arc;
@@ -24,8 +25,8 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-fn core() -> Arc<Core> {
-    let options = Options {
+fn options() -> Options {
+    Options {
         default_lease_ttl: Duration::from_secs(3600),
         max_lease_ttl: Duration::from_secs(7200),
         api_addr: String::new(),
@@ -35,8 +36,12 @@ fn core() -> Arc<Core> {
         version: "0.1.0".to_owned(),
         build_date: String::new(),
         cache: true,
-    };
-    Core::new(Arc::new(Memory::default()), options)
+        ha: None,
+    }
+}
+
+fn core() -> Arc<Core> {
+    Core::new(Arc::new(Memory::default()), options())
 }
 
 fn listener(tls: Option<TlsConfig>) -> ListenerConfig {
@@ -55,8 +60,12 @@ impl Running {
     }
 
     async fn start_with(config: ListenerConfig, options: ServerOptions) -> Running {
+        Running::start_core(core(), config, options).await
+    }
+
+    async fn start_core(core: Arc<Core>, config: ListenerConfig, options: ServerOptions) -> Running {
         let metrics = Metrics::of(PrometheusBuilder::new().build_recorder().handle());
-        let server = Server::bind(core(), vec![config], metrics, options).await.unwrap();
+        let server = Server::bind(core, vec![config], metrics, options).await.unwrap();
         let client = Client::plain(server.addresses()[0]);
         let reload = server.reload_handle();
         let (stop, stopped) = oneshot::channel();

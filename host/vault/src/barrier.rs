@@ -1,7 +1,7 @@
 //! The barrier: what is above it is plain, what is below it is encrypted and bound to its key.
 //!
-//! The rule: nothing passes while sealed, nothing that began before a seal passes after the next unseal, and the storage and the cache in
-//! front of it see ciphertext only.
+//! The rule: nothing passes while sealed, nothing that began before a seal passes after the next unseal, nor from one leadership into the
+//! next, and the storage and the cache in front of it see ciphertext only.
 
 pub(crate) mod frame;
 
@@ -33,7 +33,7 @@ pub struct Barrier {
 
 #[derive(Default)]
 struct Gate {
-    /// Counts the seals.
+    /// Counts the seals, and the losses of leadership.
     epoch: u64,
     keyring: Option<Keyring>,
 }
@@ -63,7 +63,7 @@ impl Barrier {
         self.gate.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an access is good for: until the next seal.
+    /// What an access is good for: until the next seal, or loss of leadership.
     pub(crate) fn epoch(&self) -> u64 {
         self.gate().epoch
     }
@@ -108,6 +108,23 @@ impl Barrier {
     pub(crate) fn replace(&self, keyring: Keyring) -> Result<()> {
         *self.gate_mut().keyring.as_mut().ok_or(Error::Sealed)? = keyring;
         Ok(())
+    }
+
+    /// Ends whatever began before, as a seal does, but keeps the keyring: for a server that goes on as a standby.
+    pub(crate) fn leave(&self) {
+        let mut gate = self.gate_mut();
+        gate.epoch += 1;
+        self.cache.clear();
+    }
+
+    /// Whether no write is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.cache.idle()
+    }
+
+    /// Whether, besides, none that was given up may still take effect.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.cache.settled()
     }
 
     /// Wipes keyring and cache.

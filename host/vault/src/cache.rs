@@ -102,6 +102,15 @@ impl Cache {
         self.all_shards().all(|shard| lock(shard).mutations == 0)
     }
 
+    /// Whether, besides, none that was given up may still take effect.
+    pub(crate) fn settled(&self) -> bool {
+        let now = Instant::now();
+        self.all_shards().all(|shard| {
+            let shard = lock(shard);
+            shard.mutations == 0 && shard.unknown.values().all(|until| *until <= now)
+        })
+    }
+
     /// As if every mutation that was given up could take effect no more.
     #[cfg(test)]
     pub(crate) fn settle(&self) {

@@ -172,6 +172,23 @@ impl Keyring {
         json::root(&self.root)
     }
 
+    /// The newest key alone, as `core/upgrade/<the term before>` holds it.
+    pub(crate) fn newest_entry(&self) -> Result<Zeroizing<Vec<u8>>> {
+        json::key(&self.newest)
+    }
+
+    /// The same keyring with the key of the next term, from what `core/upgrade/<newest term>` holds. None if that is no such key.
+    pub(crate) fn upgraded(&self, plain: &[u8]) -> Result<Option<Keyring>> {
+        let newest = Arc::new(json::parse_key(plain)?);
+        if Some(newest.term) != self.newest.term.checked_add(1) {
+            return Ok(None);
+        }
+        let mut keys = self.keys_counted()?;
+        keys.insert(newest.term, newest.clone());
+        let (root, rotation, extra) = (self.root.clone(), self.rotation.clone(), self.extra.clone());
+        Ok(Some(Keyring { root, encryptions: newest.encryptions.into(), newest, keys, rotation, extra }))
+    }
+
     /// What `sys/key-status` tells.
     pub fn status(&self) -> KeyStatus {
         let encryptions = self.encryptions.load(Ordering::Relaxed);

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub mod core;
 pub mod crypto;
 pub mod engine;
+pub mod ha;
 pub mod keyring;
 pub mod kv;
 pub mod lease;

@@ -183,6 +183,15 @@ pub enum Error {
     /// 503 `Vault is sealed`.
     #[error("Vault is sealed")]
     Sealed,
+    /// Another server is the active one, or none is: the client is sent there, see [`Core::elsewhere`](crate::core::Core::elsewhere).
+    #[error("this server is a standby")]
+    Standby,
+    /// 503: this server stopped being the active one while the request was under way. Whether a mutation took place is unknown.
+    #[error("this server stopped being the active one while the request was under way; try again")]
+    LeadershipLost,
+    /// 500 with this text: nothing that the client can change.
+    #[error("{0}")]
+    Refused(String),
     /// 400 with the text of the field's servers.
     #[error("server is not yet initialized")]
     NotInitialized,

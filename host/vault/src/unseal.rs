@@ -7,6 +7,7 @@
 mod init;
 mod open;
 mod rotate;
+mod take_over;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use cofferdam_backend::Key;
 use tokio::task::AbortHandle;
 
 pub use rotate::MAINTENANCE_INTERVAL;
+pub(crate) use take_over::TakeOver;
 
 use crate::barrier::Barrier;
 use crate::crypto;
@@ -57,6 +59,10 @@ pub struct Unsealer {
 
 struct Inner {
     barrier: Arc<Barrier>,
+    /// Whether several servers share the storage: then unsealing writes nothing; taking over does.
+    shared: bool,
+    /// The unseal key, if the storage is shared: kept from the unseal on, to put its copy right when this server takes over.
+    kek: Mutex<Option<Arc<Secret>>>,
     /// Held by whatever reads or changes the seal's entries and the keyring, from begin to end.
     work: tokio::sync::Mutex<()>,
     progress: Mutex<Option<Progress>>,
@@ -80,10 +86,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Unsealer {
-    /// Takes care of a barrier, which is sealed.
-    pub fn new(barrier: Arc<Barrier>) -> Unsealer {
+    /// Takes care of a barrier, which is sealed. With a `shared` storage, an unseal writes nothing, and whoever takes over calls
+    /// [`Unsealer::take_over`].
+    pub fn new(barrier: Arc<Barrier>, shared: bool) -> Unsealer {
         let inner = Inner {
             barrier,
+            shared,
+            kek: Mutex::default(),
             work: tokio::sync::Mutex::default(),
             progress: Mutex::default(),
             config: Mutex::default(),
@@ -164,12 +173,23 @@ impl Unsealer {
         *lock(&self.inner.progress) = None;
     }
 
-    /// Closes the barrier: wipes the keyring, the cache and the parts given so far.
-    pub fn seal(&self) {
+    /// Ends the care of the keyring, and whatever began before; the keyring stays.
+    pub(crate) fn leave(&self) {
+        self.stop_maintenance();
+        self.inner.barrier.leave();
+    }
+
+    fn stop_maintenance(&self) {
         if let Some(task) = lock(&self.inner.maintenance).take() {
             task.abort();
         }
+    }
+
+    /// Closes the barrier: wipes the keyring, the cache and the parts given so far.
+    pub fn seal(&self) {
+        self.stop_maintenance();
         self.inner.barrier.seal();
+        *lock(&self.inner.kek) = None;
         self.inner.preparing.store(false, Ordering::SeqCst);
         *lock(&self.inner.config) = None;
         self.reset();

@@ -1,4 +1,7 @@
-//! Storages for tests that need no component: entries in memory, and a storage that is cut off after a number of writes.
+//! Storages for tests that need no component: entries in memory, a storage that is cut off after a number of writes, and one that several servers
+//! share.
+
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits, Operation, Page, Result, ScanPage, Storage};
+
+pub use shared::{Hold, Link, Node, Shared};
 
 /// Entries in memory. Clones share them.
 #[derive(Clone)]
@@ -32,6 +37,16 @@ impl Default for Memory {
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, operations: Vec<Operation>) {
+        let mut entries = self.lock();
+        for operation in operations {
+            match operation {
+                Operation::Put(key, value) => entries.insert(key.as_str().to_owned(), value),
+                Operation::Delete(key) => entries.remove(key.as_str()),
+            };
+        }
     }
 
     /// A copy of everything stored.
@@ -81,13 +96,7 @@ impl Storage for Memory {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        let mut entries = self.lock();
-        for operation in operations {
-            match operation {
-                Operation::Put(key, value) => entries.insert(key.as_str().to_owned(), value),
-                Operation::Delete(key) => entries.remove(key.as_str()),
-            };
-        }
+        self.apply(operations);
         Ok(())
     }
 

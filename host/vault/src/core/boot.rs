@@ -7,7 +7,7 @@ use crate::crypto;
 use crate::logical::{Error, Result};
 
 /// The name and id of the cluster.
-const CLUSTER: &str = "core/cluster/local/info";
+pub(crate) const CLUSTER: &str = "core/cluster/local/info";
 
 /// The tables of audit devices. There are none here; Vault and OpenBao want the tables to exist.
 const AUDIT_TABLES: [&str; 2] = ["core/audit", "core/local-audit"];

@@ -1,11 +1,14 @@
 //! The core: one vault on one storage, from sealed to unsealed and back, and the way of every request through it.
 //!
+//! Where several servers share the storage ([`crate::ha`]), an unsealed core is active or stands by.
+//!
 //! Rules it keeps: a change of state (init, unseal, seal) happens one at a time, and to its end even if the client goes away; a request that
 //! began before a seal is waited for, a bounded time; whatever is missing in the storage after an interrupted init or boot is made at the next
 //! unseal, so that no cut leaves a vault that cannot be opened.
 
 mod active;
 mod boot;
+mod ha;
 mod pipeline;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -20,14 +23,17 @@ use cofferdam_backend::Storage;
 use zeroize::Zeroizing;
 
 use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
+use crate::ha::{Guard, Ha, HaOptions};
 use crate::logical::{Error, Result};
 use crate::unseal::Unsealer;
 
+pub use crate::ha::Elsewhere;
 pub(crate) use active::Active;
-pub use types::{Health, InitRequest, InitResult, Leader, SealStatus, UnsealRequest};
+pub(crate) use boot::{CLUSTER, Cluster};
+pub use types::{Health, InitRequest, InitResult, Leader, Leadership, SealStatus, UnsealRequest};
 
 /// How long a seal waits for the requests under way. Past it their next access to the storage fails.
-const SEAL_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const SEAL_GRACE: Duration = Duration::from_secs(10);
 
 /// The lengths of an unseal key's share in bytes: a key of 128 bits, up to one of 256 bits and a share's coordinate.
 const SHARE_LENGTHS: std::ops::RangeInclusive<usize> = 16..=33;
@@ -53,17 +59,22 @@ pub struct Options {
     pub build_date: String,
     /// Whether entries read are kept, as ciphertext and bounded, so that they need not be read again.
     pub cache: bool,
+    /// What makes this server one of several on its storage; none if it is alone.
+    pub ha: Option<HaOptions>,
 }
 
 /// One vault on one storage. Made sealed; every method may be called at any time and from any task.
+///
+/// One that is unsealed and shares its storage contends and leads until [`Core::shutdown`], even if nobody else holds it.
 pub struct Core {
     options: Options,
-    barrier: Arc<Barrier>,
+    pub(crate) barrier: Arc<Barrier>,
     unsealer: Unsealer,
-    /// None while sealed.
+    ha: Option<Arc<Ha>>,
+    /// None while sealed, and on a standby.
     active: RwLock<Option<Arc<Active>>>,
     /// Held shared by every request, exclusively by a seal.
-    requests: Arc<tokio::sync::RwLock<()>>,
+    pub(crate) requests: Arc<tokio::sync::RwLock<()>>,
     /// Held through a change of state.
     state: tokio::sync::Mutex<()>,
 }
@@ -71,11 +82,17 @@ pub struct Core {
 impl Core {
     /// A sealed vault on the storage. Touches nothing yet.
     pub fn new(storage: Arc<dyn Storage>, options: Options) -> Arc<Core> {
+        let ha = options.ha.clone().map(Ha::new);
+        let storage: Arc<dyn Storage> = match &ha {
+            Some(ha) => Arc::new(Guard::new(storage, ha.clone())),
+            None => storage,
+        };
         let barrier = Barrier::with_cache(storage, if options.cache { DEFAULT_CACHE_BYTES } else { 0 });
         Arc::new(Core {
             options,
-            unsealer: Unsealer::new(barrier.clone()),
+            unsealer: Unsealer::new(barrier.clone(), ha.is_some()),
             barrier,
+            ha,
             active: RwLock::new(None),
             requests: Arc::default(),
             state: tokio::sync::Mutex::new(()),
@@ -87,12 +104,25 @@ impl Core {
         &self.options
     }
 
-    /// What exists only while unsealed.
+    /// What answers requests: only while unsealed, and only on the active server.
     pub(crate) fn active(&self) -> Result<Arc<Active>> {
-        self.active.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Sealed)
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match (&self.ha, active) {
+            (None, active) => active.ok_or(Error::Sealed),
+            (Some(ha), Some(active)) if ha.leased() => Ok(active),
+            (Some(ha), _) => Err(if ha.running() { Error::Standby } else { Error::Sealed }),
+        }
     }
 
-    fn set_active(&self, active: Option<Arc<Active>>) -> Option<Arc<Active>> {
+    /// Whether it is sealed. A standby is not.
+    fn sealed(&self) -> bool {
+        match &self.ha {
+            None => self.active().is_err(),
+            Some(ha) => !ha.running(),
+        }
+    }
+
+    pub(crate) fn set_active(&self, active: Option<Arc<Active>>) -> Option<Arc<Active>> {
         std::mem::replace(&mut *self.active.write().unwrap_or_else(PoisonError::into_inner), active)
     }
 
@@ -103,12 +133,11 @@ impl Core {
     /// `GET sys/seal-status`.
     pub async fn seal_status(&self) -> Result<SealStatus> {
         let state = self.unsealer.status().await?;
-        let active = self.active().ok();
-        let cluster = active.as_ref().map(|active| &active.cluster);
+        let cluster = self.cluster();
         Ok(SealStatus {
             kind: state.kind,
             initialized: state.initialized,
-            sealed: active.is_none(),
+            sealed: self.sealed(),
             t: state.threshold,
             n: state.shares,
             progress: state.progress.into(),
@@ -118,8 +147,8 @@ impl Core {
             commit_date: self.options.build_date.clone(),
             build_date: self.options.build_date.clone(),
             migration: false,
-            cluster_name: cluster.map(|cluster| cluster.name.clone()),
-            cluster_id: cluster.map(|cluster| cluster.id.clone()),
+            cluster_name: cluster.as_ref().map(|cluster| cluster.name.clone()),
+            cluster_id: cluster.map(|cluster| cluster.id),
             storage_type: self.options.storage_type.clone(),
         })
     }
@@ -131,27 +160,29 @@ impl Core {
 
     /// `GET sys/health`.
     pub async fn health(&self) -> Result<Health> {
-        let active = self.active().ok();
-        let cluster = active.as_ref().map(|active| &active.cluster);
-        let mode = if active.is_some() { "disabled" } else { "unknown" };
+        let (sealed, cluster) = (self.sealed(), self.cluster());
+        let mode = if sealed { "unknown" } else { "disabled" };
         Ok(Health {
-            initialized: active.is_some() || self.initialized().await?,
-            sealed: active.is_none(),
-            standby: active.is_none(),
+            initialized: !sealed || self.initialized().await?,
+            sealed,
+            standby: self.active().is_err(),
             replication_performance_mode: mode,
             replication_dr_mode: mode,
             server_time_utc: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
             version: self.options.version.clone(),
-            cluster_name: cluster.map(|cluster| cluster.name.clone()),
-            cluster_id: cluster.map(|cluster| cluster.id.clone()),
+            cluster_name: cluster.as_ref().map(|cluster| cluster.name.clone()),
+            cluster_id: cluster.map(|cluster| cluster.id),
         })
     }
 
-    /// `GET sys/leader`.
-    pub fn leader(&self) -> Leader {
-        Leader { ha_enabled: false }
+    fn cluster(&self) -> Option<Cluster> {
+        match self.active() {
+            Ok(active) => Some(active.cluster.clone()),
+            Err(_) if self.sealed() => None,
+            Err(_) => self.ha.as_ref()?.cluster(),
+        }
     }
 
     /// `PUT sys/init`: makes a vault, and seals it again.
@@ -168,9 +199,26 @@ impl Core {
             return Err(Error::bad_request("Vault is already initialized"));
         }
         request.check()?;
-        let made = self.first_boot(request.secret_shares, request.secret_threshold).await;
+        let hold = match &self.ha {
+            Some(ha) => Some(ha.hold(&self.barrier).await?),
+            None => None,
+        };
+        let made = async {
+            if hold.is_some() {
+                self.barrier.storage().forget();
+                // Another server may have been faster.
+                if self.initialized().await? {
+                    return Err(Error::bad_request("Vault is already initialized"));
+                }
+            }
+            self.first_boot(request.secret_shares, request.secret_threshold).await
+        };
+        let made = made.await;
         // As Vault does it: what init leaves is sealed. After a failure this also gives up what was begun.
         self.unsealer.seal();
+        if let Some(hold) = hold {
+            hold.release(&self.barrier).await;
+        }
         made
     }
 
@@ -197,10 +245,10 @@ impl Core {
         to_the_end(async move { core.unseal_now(&request).await }).await
     }
 
-    async fn unseal_now(&self, request: &UnsealRequest) -> Result<SealStatus> {
+    async fn unseal_now(self: &Arc<Self>, request: &UnsealRequest) -> Result<SealStatus> {
         let _state = self.state.lock().await;
         if request.reset {
-            if self.active().is_ok() {
+            if !self.sealed() {
                 return Err(Error::bad_request("vault is unsealed"));
             }
             self.unsealer.reset();
@@ -210,7 +258,11 @@ impl Core {
             return Err(Error::bad_request("seal migration is not supported by this server"));
         }
         let share = decode_share(&request.key)?;
-        if self.active().is_err() && self.unsealer.unseal(&share).await? {
+        if self.sealed() && self.unsealer.unseal(&share).await? {
+            if let Some(ha) = &self.ha {
+                ha.start(self);
+                return self.seal_status().await;
+            }
             match Active::open(&self.barrier, &self.options).await {
                 Ok(active) => drop(self.set_active(Some(Arc::new(active)))),
                 Err(error) => {
@@ -224,7 +276,8 @@ impl Core {
         self.seal_status().await
     }
 
-    /// Seals: waits for the requests under way, a bounded time, stops timers, wipes keys. Does nothing if it is sealed.
+    /// Seals: waits for the requests under way, a bounded time, stops timers, wipes keys; one of several servers gives the lock back. Does
+    /// nothing if it is sealed.
     pub async fn shutdown(&self) {
         let _state = self.state.lock().await;
         self.seal_now().await;
@@ -232,6 +285,12 @@ impl Core {
 
     /// The caller holds `state`.
     async fn seal_now(&self) {
+        if let Some(ha) = &self.ha {
+            ha.stop().await;
+            self.unsealer.seal();
+            tracing::info!("vault sealed");
+            return;
+        }
         // From here on new requests are refused.
         let active = self.set_active(None);
         let guard = tokio::time::timeout(SEAL_GRACE, self.requests.write()).await;

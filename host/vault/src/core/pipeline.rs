@@ -55,11 +55,22 @@ fn needs_no_token(path: &str) -> bool {
     path == "sys/internal/ui/mounts"
 }
 
+/// The answer to a seal of a standby.
+const STANDBY_SEAL: &str = "vault cannot seal when in standby mode; please restart instead";
+
 impl Core {
     /// Every other path, `sys/seal` among them. `request.path` is what follows `/v1/`.
     ///
     /// A mutating request runs to its end even if the caller drops the future.
     pub async fn handle(self: &Arc<Self>, request: Request) -> Result<Response> {
+        // These end the leadership themselves.
+        if matches!(request.path.as_str(), "sys/seal" | "sys/step-down") {
+            return self.run(request).await;
+        }
+        self.while_leading(self.run(request)).await
+    }
+
+    async fn run(self: &Arc<Self>, request: Request) -> Result<Response> {
         if request.operation.mutates() {
             let core = self.clone();
             to_the_end(async move { core.answer(request).await }).await
@@ -70,6 +81,10 @@ impl Core {
 
     /// Whether the request's token may do this, without doing it: for paths that the server answers itself.
     pub async fn authorize(&self, request: &Request) -> Result<()> {
+        self.while_leading(self.authorize_now(request)).await
+    }
+
+    async fn authorize_now(&self, request: &Request) -> Result<()> {
         let _under_way = self.requests.clone().read_owned().await;
         let active = self.active()?;
         let caller = caller(&active, request).await?.ok_or(Error::PermissionDenied)?;
@@ -80,12 +95,17 @@ impl Core {
     }
 
     async fn answer(self: &Arc<Self>, mut request: Request) -> Result<Response> {
-        let seals = request.path == "sys/seal";
-        if seals || request.path == "sys/step-down" {
-            match request.operation {
-                Operation::Create | Operation::Update if self.active().is_err() => return Ok(Response::empty()),
-                Operation::Create | Operation::Update => {}
-                _ => return Err(Error::WrongMethod),
+        let (seals, steps_down) = (request.path == "sys/seal", request.path == "sys/step-down");
+        if seals || steps_down {
+            if !matches!(request.operation, Operation::Create | Operation::Update) {
+                return Err(Error::WrongMethod);
+            }
+            match self.active() {
+                Ok(_) => {}
+                // As Vault has it: a standby cannot tell whose the token is.
+                Err(Error::Standby) if seals => return Err(Error::Refused(STANDBY_SEAL.to_owned())),
+                Err(Error::Standby) => return Err(Error::Standby),
+                Err(_) => return Ok(Response::empty()),
             }
         }
         let response = {
@@ -118,6 +138,9 @@ impl Core {
         };
         if seals {
             self.shutdown().await;
+        }
+        if steps_down {
+            self.step_down().await;
         }
         Ok(response)
     }

@@ -28,6 +28,7 @@ pub(crate) fn options() -> Options {
         version: "1.2.3".to_owned(),
         build_date: "2026-01-01T00:00:00Z".to_owned(),
         cache: true,
+        ha: None,
     }
 }
 
@@ -35,11 +36,11 @@ pub(super) fn core_on(storage: impl Storage) -> Arc<Core> {
     Core::new(Arc::new(storage), options())
 }
 
-pub(super) async fn initialize(core: &Arc<Core>, shares: i64, threshold: i64) -> Result<InitResult> {
+pub(crate) async fn initialize(core: &Arc<Core>, shares: i64, threshold: i64) -> Result<InitResult> {
     core.initialize(InitRequest { secret_shares: shares, secret_threshold: threshold, ..InitRequest::default() }).await
 }
 
-pub(super) async fn unseal(core: &Arc<Core>, key: &str) -> Result<super::SealStatus> {
+pub(crate) async fn unseal(core: &Arc<Core>, key: &str) -> Result<super::SealStatus> {
     core.unseal(UnsealRequest { key: Zeroizing::new(key.to_owned()), ..UnsealRequest::default() }).await
 }
 

@@ -142,4 +142,24 @@ pub struct Health {
 pub struct Leader {
     /// Whether several servers share the storage.
     pub ha_enabled: bool,
+    /// Who leads them; only if they do.
+    #[serde(flatten)]
+    pub leadership: Option<Leadership>,
+}
+
+/// Who leads the servers that share a storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leadership {
+    /// Whether it is this one.
+    pub is_self: bool,
+    /// Since when it is this one: RFC 3339, the year 1 if it is another.
+    pub active_time: String,
+    /// The leader's address for clients; empty if it is not known.
+    pub leader_address: String,
+    /// Its address for other servers: empty, there is no port for them.
+    pub leader_cluster_address: String,
+    /// Whether a standby answers reads: never.
+    pub performance_standby: bool,
+    /// Belongs to it.
+    pub performance_standby_last_remote_wal: u64,
 }

@@ -166,6 +166,28 @@ fn key_out(key: &TermKey, encryptions: u64) -> KeyOut<'_> {
     KeyOut { term: *term, version: *version, value: SecretOut(value), install_time, encryptions, extra }
 }
 
+/// One key, as `core/upgrade/…` holds it.
+pub(super) fn key(key: &TermKey) -> Result<Zeroizing<Vec<u8>>> {
+    write(256 + extra_len(&key.extra), &key_out(key, key.encryptions))
+}
+
+/// Reads one key.
+pub(super) fn parse_key(plain: &[u8]) -> Result<TermKey> {
+    let read: KeyIn<'_> = serde_json::from_slice(plain).map_err(|error| Error::Damaged(format!("not a key: {}", position(&error))))?;
+    Ok(key_in(read))
+}
+
+fn key_in(key: KeyIn<'_>) -> TermKey {
+    TermKey {
+        term: key.term,
+        version: key.version,
+        value: key.value.0,
+        install_time: key.install_time.into_owned(),
+        encryptions: key.encryptions,
+        extra: key.extra,
+    }
+}
+
 /// The root key as `core/master` holds it.
 pub(super) fn root(root: &Secret) -> Result<Zeroizing<Vec<u8>>> {
     let extra = Map::new();
@@ -182,14 +204,7 @@ pub(crate) fn parse_root(plain: &[u8]) -> Result<Secret> {
 pub(crate) fn parse_keyring(plain: &[u8]) -> Result<Keyring> {
     let read: KeyringIn<'_> =
         serde_json::from_slice(plain).map_err(|error| Error::Damaged(format!("{KEYRING_PATH}: not a keyring: {}", position(&error))))?;
-    let keys = read.keys.into_iter().map(|key| TermKey {
-        term: key.term,
-        version: key.version,
-        value: key.value.0,
-        install_time: key.install_time.into_owned(),
-        encryptions: key.encryptions,
-        extra: key.extra,
-    });
+    let keys = read.keys.into_iter().map(key_in);
     let RotationIn { disabled, max_operations, interval, extra } = read.rotation_config;
     // Zero is what a keyring has that was stored before there was a limit.
     let max_operations = if (1..=MAX_OPERATIONS).contains(&max_operations) { max_operations } else { MAX_OPERATIONS };

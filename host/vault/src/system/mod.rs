@@ -62,10 +62,8 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("internal", _) => internal::handle(&call, rest, request),
         ("key-status", "") if request.operation == Operation::Read => keys::status(&call),
         ("rotate", _) => keys::rotate(&call, rest, request).await,
-        // The core seals when this is answered.
-        ("seal", "") if writes => Ok(Response::empty()),
-        // There is no other server to step down for.
-        ("step-down", "") if writes => Ok(Response::empty()),
+        // The core does it when this is answered.
+        ("seal" | "step-down", "") if writes => Ok(Response::empty()),
         ("audit", "") if request.operation == Operation::Read => Ok(Response::data(Fields::new())),
         ("audit", _) if writes => Err(Error::bad_request("cannot enable an audit device: this server does not offer any")),
         ("ha-status", "") if request.operation == Operation::Read => Ok(internal::ha_status(&call)),

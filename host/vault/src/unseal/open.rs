@@ -35,21 +35,27 @@ impl Inner {
         };
         let Some(keyring) = self.read(KEYRING_PATH).await? else { return Err(Error::bad_request("Vault is not initialized")) };
         let keyring = Keyring::from_stored(Arc::new(root), &keyring)?;
-        self.counted.store(keyring.status().encryptions, Ordering::SeqCst);
-        self.repair(&keyring, kek).await?;
-        if self.read(MARKER_PATH).await?.is_some() {
-            tracing::info!("deleting {MARKER_PATH}, which an initialisation has left that did not make this vault");
-            self.remove(MARKER_PATH).await?;
+        if self.shared {
+            *lock(&self.kek) = kek.map(|kek| Secret::from_slice(kek.expose())).transpose()?.map(Arc::new);
+        } else {
+            self.counted.store(keyring.status().encryptions, Ordering::SeqCst);
+            self.repair(&keyring, kek).await?;
         }
         self.barrier.idle().await?;
         *lock(&self.config) = Some(config);
         self.barrier.unseal(keyring);
-        self.clone().start_maintenance();
+        if !self.shared {
+            self.clone().start_maintenance();
+        }
         Ok(())
     }
 
-    /// Puts right the copies of root key and unseal key. Nothing is written that is right already.
-    async fn repair(&self, keyring: &Keyring, kek: Option<&Secret>) -> Result<()> {
+    /// Puts right the copies of root key and, if it is given, unseal key. Nothing is written that is right already.
+    pub(super) async fn repair(&self, keyring: &Keyring, kek: Option<&Secret>) -> Result<()> {
+        if self.read(MARKER_PATH).await?.is_some() {
+            tracing::info!("deleting {MARKER_PATH}, which an initialisation has left that did not make this vault");
+            self.remove(MARKER_PATH).await?;
+        }
         // Neither name is better than a wrong one, so the one that must not be goes first.
         if self.read(ROOT_KEY_PATH).await?.is_some() {
             tracing::info!("deleting {ROOT_KEY_PATH}, which Vault would leave out of date; {MASTER_PATH} takes its place");

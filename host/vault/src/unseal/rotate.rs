@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::take_over::upgrade;
 use super::{Inner, Unsealer, lock};
 use crate::keyring::{KEYRING_PATH, Keyring, Rotation};
 use crate::logical::{Error, Result};
@@ -46,7 +47,7 @@ impl Unsealer {
 }
 
 impl Inner {
-    async fn rotate(&self) -> Result<()> {
+    async fn rotate(self: &Arc<Self>) -> Result<()> {
         if self.preparing.load(Ordering::SeqCst) {
             return Err(Error::Sealed);
         }
@@ -55,14 +56,20 @@ impl Inner {
         // From here on the new key is safe. If the copy of the root key cannot be written, the next open writes it; it is
         // not wrong meanwhile, only under the earlier term.
         let master = rotated.seal(MASTER_PATH, &rotated.root_entry()?)?;
+        let upgrade = if self.shared { Some(self.barrier.with_keyring(|before| upgrade(before, &rotated))?) } else { None };
         let status = rotated.status();
         self.barrier.replace(rotated)?;
         self.counted.store(0, Ordering::SeqCst);
         tracing::info!(term = status.term, "rotated the encryption key");
-        self.write(MASTER_PATH, master).await
+        self.write(MASTER_PATH, master).await?;
+        if let Some((path, entry)) = upgrade {
+            self.write(&path, entry).await?;
+            self.delete_later(vec![path]);
+        }
+        Ok(())
     }
 
-    pub(super) async fn maintain(&self) -> Result<()> {
+    pub(super) async fn maintain(self: &Arc<Self>) -> Result<()> {
         let _work = self.work.lock().await;
         if self.barrier.sealed() || self.preparing.load(Ordering::SeqCst) {
             return Ok(());

@@ -14,7 +14,7 @@ mod crash;
 
 /// An unsealer as a server has it that just started on this storage.
 pub(super) fn over(storage: impl cofferdam_backend::Storage) -> Unsealer {
-    Unsealer::new(Barrier::new(Arc::new(storage)))
+    Unsealer::new(Barrier::new(Arc::new(storage)), false)
 }
 
 impl Unsealer {

@@ -32,7 +32,7 @@ async fn an_empty_storage_is_neither_initialized_nor_unsealed() {
         (&json!(false), &json!(true), &json!(true), &json!("unknown"))
     );
     assert!(health.get("cluster_id").is_none());
-    assert_eq!(serde_json::to_value(core.leader()).unwrap(), json!({"ha_enabled": false}));
+    assert_eq!(serde_json::to_value(core.leader().unwrap()).unwrap(), json!({"ha_enabled": false}));
     assert!(matches!(call(&core, Some("x"), Operation::Read, "sys/mounts", json!({})).await, Err(Error::Sealed)));
     assert!(unseal(&core, &"0".repeat(64)).await.is_err());
 }
