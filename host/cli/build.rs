@@ -1,15 +1,18 @@
-//! Puts the storage component of the release into the binary, if it has been built, and the exact version of wasmtime, which has no
-//! constant of its own: which security fixes are in is what operators ask of it.
+//! Puts the storage components of the release into the binary, as far as they have been built, and the exact version of wasmtime, which
+//! has no constant of its own: which security fixes are in is what operators ask of it.
 //!
-//! `filesystem.wasm` is looked for in `COFFER_GUESTS_DIR`, else in `target/guests` of the workspace. Without it the host still compiles;
-//! the server then takes the component from `plugin_directory`, or says how to build it.
+//! They are looked for in `COFFER_GUESTS_DIR`, else in `target/guests` of the workspace. Without one of them the host still compiles; the
+//! server then takes that component from `plugin_directory`, or says how to build it.
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-fn main() {
-    println!("cargo::rustc-check-cfg=cfg(embedded_filesystem)");
+/// The components of the release.
+const COMPONENTS: &[&str] = &["dynamodb", "filesystem"];
+
+fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=COFFER_GUESTS_DIR");
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     println!("cargo::rustc-env=COFFER_WASMTIME_VERSION={}", wasmtime(&manifest.join("../../Cargo.lock")));
@@ -17,11 +20,17 @@ fn main() {
         Some(directory) => PathBuf::from(directory),
         None => manifest.join("../../target/guests"),
     };
-    let component = directory.join("filesystem.wasm");
+    let table: String = COMPONENTS.iter().map(|name| format!("({name:?}, {}),\n", bytes(&directory, name))).collect();
+    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("release.rs"), format!("[\n{table}]\n"))
+}
+
+/// An expression with the bytes of a component, if it has been built.
+fn bytes(directory: &Path, name: &str) -> String {
+    let component = directory.join(format!("{name}.wasm"));
     println!("cargo::rerun-if-changed={}", component.display());
-    if let Ok(component) = component.canonicalize() {
-        println!("cargo::rustc-cfg=embedded_filesystem");
-        println!("cargo::rustc-env=COFFER_FILESYSTEM_WASM={}", component.display());
+    match component.canonicalize() {
+        Ok(component) => format!("Some(include_bytes!({component:?}).as_slice())"),
+        Err(_) => "None".to_owned(),
     }
 }
 

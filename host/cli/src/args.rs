@@ -33,9 +33,9 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 pub(crate) enum Command {
     /// Start a server
     Server(ServerArguments),
-    /// Show whether a server is sealed
+    /// Show whether a server is sealed, and who leads
     Status(ClientArguments),
-    /// Initialize, unseal and seal a server, and rotate its key
+    /// Initialize, unseal and seal a server, have it step down, and rotate its key
     #[command(subcommand)]
     Operator(OperatorCommand),
     /// Look at components
@@ -51,6 +51,8 @@ pub(crate) enum OperatorCommand {
     Unseal(UnsealArguments),
     /// Seal the vault
     Seal(ClientArguments),
+    /// Make the active server a standby, so that another one takes over
+    StepDown(ClientArguments),
     /// Add a new key to the keyring, for what is written from now on
     Rotate(ClientArguments),
 }
@@ -59,7 +61,7 @@ pub(crate) enum OperatorCommand {
 pub(crate) enum PluginCommand {
     /// Show what a component is, what it asks for and its digest; nothing of it is run
     Inspect(InspectArguments),
-    /// Show the component embedded in this binary and those in a plugin directory
+    /// Show the components embedded in this binary and those in a plugin directory
     List(ListArguments),
 }
 
@@ -67,7 +69,9 @@ pub(crate) enum PluginCommand {
 #[command(after_help = "SIGHUP rereads the TLS certificates. SIGTERM and SIGINT end the server after the requests under way.
 
 Environment: of each variable BAO_… counts before VAULT_…: API_ADDR, CLUSTER_ADDR, LOG_LEVEL, LOG_FORMAT, CONFIG_PATH, DEV_ROOT_TOKEN_ID,
-DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components.
+DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components. For storage \"dynamodb\", as in Vault and before the
+configuration: AWS_DYNAMODB_TABLE, _REGION, _ENDPOINT, _READ_CAPACITY, _WRITE_CAPACITY, _MAX_RETRIES, AWS_REGION, AWS_DEFAULT_REGION,
+DYNAMODB_HA_ENABLED (true or false; anything else is an error); credentials of the configuration come before those of the environment.
 
 Exit codes: 0 ended by a signal, 1 wrong command line or configuration, 2 could not start.")]
 pub(crate) struct ServerArguments {

@@ -9,7 +9,7 @@ use crate::args::ClientArguments;
 use crate::config::Environment;
 use crate::exit::{Failure, Outcome};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -117,14 +117,23 @@ impl Client {
         })
     }
 
+    /// The address of the server.
+    pub(crate) fn address(&self) -> String {
+        self.base.to_string().trim_end_matches('/').to_owned()
+    }
+
     /// Sends one request below `/v1/` and reads its answer; an empty answer is null.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
-        let url = format!("{}/v1/{path}", self.base.to_string().trim_end_matches('/'));
+        let url = format!("{}/v1/{path}", self.address());
         let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
         let exchange = tokio::time::timeout(self.timeout, self.exchange(&method, &url, body));
-        let (status, bytes) =
+        let Reply { status, active, bytes } =
             exchange.await.map_err(|_| unreachable(format!("no answer within {} s", self.timeout.as_secs())))?.map_err(unreachable)?;
         let answer: Option<Value> = if bytes.is_empty() { Some(Value::Null) } else { serde_json::from_slice(&bytes).ok() };
+        if let Some(active) = active {
+            let advice = format!("this server is a standby, and no redirect is followed: ask the active one, with --address={active}");
+            return Err(ClientError::Refused { method, url, status, errors: vec![advice] });
+        }
         if !status.is_success() {
             let listed = answer.as_ref().and_then(|answer| answer.get("errors")).and_then(Value::as_array);
             let errors = listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -133,7 +142,7 @@ impl Client {
         answer.ok_or_else(|| unreachable("the answer is not JSON: is this the address of a Vault-compatible server?".to_owned()))
     }
 
-    async fn exchange(&self, method: &Method, url: &str, body: Option<&Value>) -> Result<(StatusCode, Zeroizing<Vec<u8>>), String> {
+    async fn exchange(&self, method: &Method, url: &str, body: Option<&Value>) -> Result<Reply, String> {
         let uri: Uri = url.parse().map_err(|_| "not a URL".to_owned())?;
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -162,7 +171,7 @@ impl Client {
     }
 }
 
-async fn roundtrip<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Zeroizing<Vec<u8>>), String>
+async fn roundtrip<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -170,9 +179,23 @@ where
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
     let status = response.status();
+    let active = if status.is_redirection() { response.headers().get(LOCATION).and_then(server_of) } else { None };
     let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await.map_err(|error| error.to_string())?;
     driver.abort();
-    Ok((status, Zeroizing::new(body.to_bytes().to_vec())))
+    Ok(Reply { status, active, bytes: Zeroizing::new(body.to_bytes().to_vec()) })
+}
+
+/// A server's answer.
+struct Reply {
+    status: StatusCode,
+    /// Where it sends the client, without the path.
+    active: Option<String>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+fn server_of(location: &HeaderValue) -> Option<String> {
+    let uri: Uri = location.to_str().ok()?.parse().ok()?;
+    Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?))
 }
 
 /// `BAO_CLIENT_TIMEOUT` or `VAULT_CLIENT_TIMEOUT`: seconds, or with a unit.
@@ -203,4 +226,18 @@ fn token(environment: &Environment) -> Result<Option<Zeroizing<String>>, Failure
 /// `~/.vault-token`, where Vault's clients keep a token.
 pub(crate) fn token_file() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(".vault-token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::server_of;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_standby_names_the_active_server() {
+        let server = |location: &'static str| server_of(&HeaderValue::from_static(location));
+        assert_eq!(server("https://one.example:8200/v1/sys/seal?x=1").as_deref(), Some("https://one.example:8200"));
+        assert_eq!(server("http://[::1]:8200/v1/x").as_deref(), Some("http://[::1]:8200"));
+        assert_eq!(server("/v1/elsewhere"), None);
+    }
 }

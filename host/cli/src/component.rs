@@ -1,23 +1,17 @@
-//! Where a storage's component comes from: a file in the plugin directory, or, for `filesystem`, this binary.
+//! Where a storage's component comes from: a file in the plugin directory, or, for those of the release, this binary.
 //!
-//! The rule: a file in the plugin directory wins over the embedded component, and the log says which one runs.
+//! The rule: a file in the plugin directory wins over an embedded component, and the log says which one runs.
 
 use crate::config::{ConfigError, Storage};
 use cofferdam_runtime::Source;
 use std::path::Path;
 
-/// The storage component of the release, if it had been built when this binary was.
-#[cfg(embedded_filesystem)]
-const EMBEDDED: Option<&[u8]> = Some(include_bytes!(env!("COFFER_FILESYSTEM_WASM")));
-#[cfg(not(embedded_filesystem))]
-const EMBEDDED: Option<&[u8]> = None;
+/// The components of the release, by name; those that had been built when this binary was, with their bytes.
+const RELEASE: &[(&str, Option<&[u8]>)] = &include!(concat!(env!("OUT_DIR"), "/release.rs"));
 
-/// The name under which the embedded component is listed.
-pub(crate) const EMBEDDED_NAME: &str = "filesystem";
-
-/// The embedded component, and what it is called.
-pub(crate) fn embedded() -> Option<(&'static str, &'static [u8])> {
-    EMBEDDED.map(|bytes| (EMBEDDED_NAME, bytes))
+/// The embedded components by name.
+pub(crate) fn embedded() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    RELEASE.iter().filter_map(|(name, bytes)| Some((*name, (*bytes)?)))
 }
 
 /// A component that was found, and where, in words.
@@ -33,7 +27,7 @@ pub(crate) struct Found {
 /// Finds the component of a storage stanza.
 pub(crate) fn find(storage: &Storage, plugin_directory: Option<&Path>) -> Result<Found, ConfigError> {
     let name = &storage.component;
-    let embedded = embedded().filter(|(embedded, _)| embedded == name);
+    let embedded = embedded().find(|(embedded, _)| embedded == name);
     let file = plugin_directory.map(|directory| directory.join(format!("{name}.wasm")));
     if let Some(file) = file.as_ref().filter(|file| std::fs::symlink_metadata(file).is_ok()) {
         return Ok(Found { source: Source::File(file.clone()), origin: file.display().to_string(), replaces_embedded: embedded.is_some() });
@@ -46,10 +40,10 @@ pub(crate) fn find(storage: &Storage, plugin_directory: Option<&Path>) -> Result
         Some(file) => format!("{} does not exist", file.display()),
         None => "plugin_directory is not set".to_owned(),
     };
-    let remedy = if name == EMBEDDED_NAME {
-        "this binary was built without it; build the guests first (cargo xtask build), or put filesystem.wasm into plugin_directory"
+    let remedy = if RELEASE.iter().any(|(released, _)| released == name) {
+        format!("this binary was built without it; build the guests first (cargo xtask build), or put {name}.wasm into plugin_directory")
     } else {
-        "put the component there, or correct the type"
+        "put the component there, or correct the type".to_owned()
     };
     Err(ConfigError::new(storage.place.clone(), format!("storage {:?}: no component: {missing}: {remedy}", storage.kind)))
 }

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Operator(OperatorCommand::Init(arguments)) => client::block_on(operator::init(&arguments, &environment)),
         Command::Operator(OperatorCommand::Unseal(arguments)) => client::block_on(operator::unseal(&arguments, &environment)),
         Command::Operator(OperatorCommand::Seal(arguments)) => client::block_on(operator::seal(&arguments, &environment)),
+        Command::Operator(OperatorCommand::StepDown(arguments)) => client::block_on(operator::step_down(&arguments, &environment)),
         Command::Operator(OperatorCommand::Rotate(arguments)) => client::block_on(operator::rotate(&arguments, &environment)),
         Command::Plugin(PluginCommand::Inspect(arguments)) => plugin::inspect(&arguments, &environment),
         Command::Plugin(PluginCommand::List(arguments)) => plugin::list(&arguments, &environment),

@@ -1,4 +1,4 @@
-//! `coffer operator`: init, unseal, seal, rotate.
+//! `coffer operator`: init, unseal, seal, step-down, rotate.
 
 use crate::args::{ClientArguments, InitArguments, OutputFormat, UnsealArguments};
 use crate::client::Client;
@@ -101,7 +101,7 @@ pub(crate) async fn unseal(arguments: &UnsealArguments, environment: &Environmen
     let client = Client::new(&arguments.client, environment)?;
     let body = if arguments.reset { json!({"reset": true}) } else { json!({"key": share(arguments.key.as_deref())?.trim()}) };
     let status = client.send(Method::PUT, "sys/unseal", Some(&body)).await.map_err(doing("unsealing"))?;
-    status::show(&status, format)?;
+    status::show(&client, status, format).await?;
     Ok(Exit::Success)
 }
 
@@ -130,6 +130,18 @@ pub(crate) async fn seal(arguments: &ClientArguments, environment: &Environment)
     match format {
         OutputFormat::Json => print_json(&json!({"sealed": true}))?,
         OutputFormat::Table => print("Success! Vault is sealed.")?,
+    }
+    Ok(Exit::Success)
+}
+
+/// `operator step-down`: another server takes over; this one stays unsealed.
+pub(crate) async fn step_down(arguments: &ClientArguments, environment: &Environment) -> Outcome {
+    let format = arguments.format.resolve(environment)?;
+    let client = Client::new(arguments, environment)?;
+    client.send(Method::PUT, "sys/step-down", None).await.map_err(doing("stepping down"))?;
+    match format {
+        OutputFormat::Json => print_json(&json!({"stepped_down": true}))?,
+        OutputFormat::Table => print(&format!("Success! Stepped down: {}", client.address()))?,
     }
     Ok(Exit::Success)
 }

@@ -123,7 +123,7 @@ pub(crate) fn list(arguments: &ListArguments, environment: &Environment) -> Outc
         }
     }
     entries.sort_by(|one, other| one.name.cmp(&other.name));
-    if let Some((name, bytes)) = component::embedded() {
+    for (name, bytes) in component::embedded() {
         let inspection = cofferdam_runtime::inspect(name, bytes).map_err(|error| error.to_string());
         let shadowed = entries.iter().any(|entry| entry.name == name);
         entries.push(Entry { shadowed, ..Entry::new(name.to_owned(), "embedded in coffer".to_owned(), inspection) });

@@ -1,12 +1,12 @@
-//! `coffer status`: the seal's state, as Vault prints it.
+//! `coffer status`: the seal's state and who leads, as Vault prints it.
 
 use crate::args::{ClientArguments, OutputFormat};
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{print, print_json, table};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Exit code 0 if unsealed, 2 if sealed, 1 on any error.
 pub(crate) async fn run(arguments: &ClientArguments, environment: &Environment) -> Outcome {
@@ -14,15 +14,31 @@ pub(crate) async fn run(arguments: &ClientArguments, environment: &Environment) 
     let client = Client::new(arguments, environment)?;
     let status = client.send(Method::GET, "sys/seal-status", None).await;
     let status = status.map_err(|error| Failure::usage(format!("Error checking seal status: {error}")))?;
-    show(&status, format)?;
-    Ok(if status.get("sealed").and_then(Value::as_bool) == Some(false) { Exit::Success } else { Exit::Failed })
+    let sealed = status.get("sealed").and_then(Value::as_bool) != Some(false);
+    show(&client, status, format).await?;
+    Ok(if sealed { Exit::Failed } else { Exit::Success })
 }
 
-/// Prints a seal status.
-pub(crate) fn show(status: &Value, format: OutputFormat) -> Result<(), Failure> {
+/// Prints a seal status, with who leads.
+pub(crate) async fn show(client: &Client, mut status: Value, format: OutputFormat) -> Result<(), Failure> {
+    let leader = leader(client).await?;
+    if let (Some(status), Value::Object(leader)) = (status.as_object_mut(), leader) {
+        status.extend(leader);
+    }
     match format {
-        OutputFormat::Json => print_json(status),
-        OutputFormat::Table => print(&table(["Key", "Value"], &rows(status))),
+        OutputFormat::Json => print_json(&status),
+        OutputFormat::Table => print(&table(["Key", "Value"], &rows(&status))),
+    }
+}
+
+/// What `sys/leader` says. A server that is one of several does not say it while it is sealed.
+async fn leader(client: &Client) -> Result<Value, Failure> {
+    match client.send(Method::GET, "sys/leader", None).await {
+        Ok(leader) => Ok(leader),
+        Err(ClientError::Refused { errors, .. }) if errors.iter().any(|error| error.contains("Vault is sealed")) => {
+            Ok(json!({"ha_enabled": true}))
+        }
+        Err(error) => Err(Failure::usage(format!("Error checking leader status: {error}"))),
     }
 }
 
@@ -51,7 +67,18 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
             row(key, text(name));
         }
     }
-    row("HA Enabled", Some(text("ha_enabled")).filter(|enabled| !enabled.is_empty()).unwrap_or_else(|| "false".to_owned()));
+    let on = |name: &str| status.get(name).and_then(Value::as_bool) == Some(true);
+    let or = |name: &str, none: &str| Some(text(name)).filter(|text| !text.is_empty()).unwrap_or_else(|| none.to_owned());
+    row("HA Enabled", or("ha_enabled", "false"));
+    if on("ha_enabled") && !on("sealed") {
+        row("HA Cluster", or("leader_cluster_address", "n/a"));
+        row("HA Mode", if on("is_self") { "active" } else { "standby" }.to_owned());
+        if on("is_self") {
+            row("Active Since", or("active_time", "n/a"));
+        } else {
+            row("Active Node Address", or("leader_address", "<none>"));
+        }
+    }
     rows
 }
 
@@ -69,5 +96,23 @@ mod tests {
         assert!(keys(true).contains(&"Unseal Progress=1/3".to_owned()) && keys(true).contains(&"Unseal Nonce=n/a".to_owned()));
         assert!(!keys(false).iter().any(|line| line.starts_with("Unseal")));
         assert!(keys(false).contains(&"Cluster Name=c".to_owned()) && keys(false).contains(&"HA Enabled=false".to_owned()));
+    }
+    #[test]
+    fn who_leads_is_shown_once_unsealed() {
+        let lines = |status: serde_json::Value| -> Vec<String> {
+            let rows = rows(&status).into_iter().map(|[key, value]| format!("{key}={value}"));
+            rows.skip_while(|line| !line.starts_with("HA Enabled")).collect()
+        };
+        let active = json!({"sealed": false, "ha_enabled": true, "is_self": true, "active_time": "2026-01-01T00:00:00Z",
+            "leader_address": "https://one:8200", "leader_cluster_address": ""});
+        assert_eq!(lines(active), ["HA Enabled=true", "HA Cluster=n/a", "HA Mode=active", "Active Since=2026-01-01T00:00:00Z"]);
+        let standby = json!({"sealed": false, "ha_enabled": true, "is_self": false, "leader_address": "https://one:8200",
+            "leader_cluster_address": "https://one:8201"});
+        assert_eq!(
+            lines(standby),
+            ["HA Enabled=true", "HA Cluster=https://one:8201", "HA Mode=standby", "Active Node Address=https://one:8200"]
+        );
+        assert!(lines(json!({"sealed": false, "ha_enabled": true})).contains(&"Active Node Address=<none>".to_owned()));
+        assert_eq!(lines(json!({"sealed": true, "ha_enabled": true, "is_self": false})), ["HA Enabled=true"]);
     }
 }

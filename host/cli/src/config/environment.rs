@@ -1,9 +1,17 @@
-//! Environment variables that come over the configuration: of each, `BAO_…` before `VAULT_…`.
+//! Environment variables that come over the configuration: of each, `BAO_…` before `VAULT_…`; and those of a storage, by their whole name.
+//!
+//! The rule: no variable that holds a credential of a cloud is kept here; whoever provides credentials and regions reads those.
 
 use super::{Builder, ConfigError, Format, Level, check_address};
 use std::collections::BTreeMap;
 
-/// The environment variables of one start, `BAO_…` and `VAULT_…` only.
+/// Variables that are looked for by their whole name.
+const NAMED: &[&str] = &["DYNAMODB_HA_ENABLED"];
+
+/// What else such variables begin with.
+const PREFIXES: &[&str] = &["BAO_", "VAULT_", "AWS_DYNAMODB_"];
+
+/// The environment variables of one start, as far as they are the configuration's.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Environment(BTreeMap<String, String>);
 
@@ -27,8 +35,13 @@ impl Environment {
         self.get(name).map(|(_, value)| value)
     }
 
+    /// A variable by its whole name; empty counts as not set.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
     pub(super) fn apply(&self, builder: &mut Builder) -> Result<(), ConfigError> {
-        if let Some((name, value)) = self.get("API_ADDR").or_else(|| self.get("REDIRECT_ADDR")) {
+        if let Some((name, value)) = ["API_ADDR", "REDIRECT_ADDR", "ADVERTISE_ADDR"].iter().find_map(|name| self.get(name)) {
             check_address(value).map_err(|message| ConfigError::whole(name, message))?;
             builder.api_addr = Some(value.to_owned());
         }
@@ -54,6 +67,7 @@ impl Environment {
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self(variables.into_iter().filter(|(name, _)| name.starts_with("BAO_") || name.starts_with("VAULT_")).collect())
+        let ours = |name: &str| NAMED.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        Self(variables.into_iter().filter(|(name, _)| ours(name)).collect())
     }
 }

@@ -6,12 +6,17 @@
 //! Several files are merged as Vault merges them: of a scalar the last file's counts, of the two lease times the greatest, of
 //! switches `true`; listeners add up. Within one file a repeated attribute is an error. Environment variables come over the files.
 
+mod aws;
+mod dynamodb;
 mod environment;
 mod error;
 mod files;
+mod ha;
 mod keys;
 mod listener;
 mod nearest;
+mod origin;
+mod pool;
 mod schema;
 mod storage;
 mod telemetry;
@@ -20,13 +25,14 @@ mod tests;
 
 use crate::config::keys::Scope;
 use cofferdam_hcl::{Item, Object};
+pub(crate) use dynamodb::DynamoDb;
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use files::load;
 pub(crate) use listener::{Listener, REQUEST_DURATION, REQUEST_SIZE, resolve};
 use std::path::PathBuf;
 use std::time::Duration;
-pub(crate) use storage::Storage;
+pub(crate) use storage::{Ha, Storage};
 
 /// What the operator configured, checked.
 #[derive(Debug, Clone)]
@@ -67,7 +73,8 @@ impl Config {
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
         let listeners = vec![listener::Draft::from(listener)];
-        let builder = Builder { storage: Some(storage), listeners, api_addr: Some(api_addr), plugin_directory, ..Builder::default() };
+        let builder =
+            Builder { storage: Some(storage.into()), listeners, api_addr: Some(api_addr), plugin_directory, ..Builder::default() };
         builder.finish(environment, "dev server")
     }
 }
@@ -125,7 +132,8 @@ pub(crate) const LEASE_TTL: Duration = Duration::from_secs(32 * 24 * 3600);
 /// Collects what the files say, one after the other.
 #[derive(Default)]
 struct Builder {
-    storage: Option<Storage>,
+    storage: Option<storage::Draft>,
+    aws: aws::Aws,
     listeners: Vec<listener::Draft>,
     seal: Option<Place>,
     plugin_directory: Option<PathBuf>,
@@ -150,7 +158,10 @@ impl Builder {
             return Err(file.error(second.error("only one storage block is allowed: remove all but one")));
         }
         for item in &storages {
-            self.storage = Some(storage::read(file, item)?);
+            self.storage = Some(storage::read(file, item, &mut self.warnings)?);
+        }
+        if let Some(item) = root.get("aws") {
+            self.aws = aws::read(file, item, &mut self.warnings)?;
         }
         for item in root.named("listener") {
             for block in file.blocks(item, "a listener's type, as in listener \"tcp\" { … }")? {
@@ -222,6 +233,13 @@ impl Builder {
         let Some(storage) = self.storage else {
             return missing("no storage is configured: add storage \"filesystem\" { path = \"/var/lib/coffer\" }");
         };
+        let api_addr = self.api_addr.or_else(|| storage.redirect_addr.clone());
+        let cluster_addr = self.cluster_addr.or_else(|| storage.cluster_addr.clone());
+        let storage = storage.finish(&self.aws, environment)?;
+        if let (Some(ha), None) = (&storage.ha, &api_addr) {
+            let message = "api_addr is missing: standbys send clients to it; set it, or VAULT_API_ADDR, to the address at which clients reach this server";
+            return Err(ha.origin.error("ha_enabled", message));
+        }
         if self.listeners.is_empty() {
             return missing("no listener is configured: add listener \"tcp\" { address = \"127.0.0.1:8200\" … }");
         }
@@ -245,8 +263,8 @@ impl Builder {
             plugin_directory: self.plugin_directory,
             log: self.log,
             pid_file: self.pid_file,
-            api_addr: self.api_addr,
-            cluster_addr: self.cluster_addr,
+            api_addr,
+            cluster_addr,
             cluster_name: self.cluster_name,
             default_lease_ttl: default,
             max_lease_ttl: max,

@@ -14,6 +14,7 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("backend", Repeatable),
     ("listener", Repeatable),
     ("seal", Repeatable),
+    ("aws", Supported),
     ("telemetry", Supported),
     ("plugin_directory", Supported),
     ("log_level", Supported),
@@ -64,7 +65,10 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("plugin_tmpdir", Ignored("plugins are not unpacked")),
     ("enable_post_unseal_trace", IgnoredIfOn("it is a developers' aid of Vault's")),
     ("post_unseal_trace_directory", Ignored("it is a developers' aid of Vault's")),
-    ("ha_storage", Refused("high availability is not built in yet: remove it and run one server")),
+    (
+        "ha_storage",
+        Refused("the lock of several servers is kept in the storage itself: remove it, and set ha_enabled = true in the storage block"),
+    ),
     ("log_rotate_bytes", Refused(LOG_ROTATION)),
     ("log_rotate_duration", Refused(LOG_ROTATION)),
     ("log_rotate_max_files", Refused(LOG_ROTATION)),
@@ -238,3 +242,7 @@ pub(crate) const LIMITS: &[(&str, Verdict)] = &[
 /// The keys of `pool` in a storage stanza.
 pub(crate) const POOL: &[(&str, Verdict)] =
     &[("policy", Supported), ("size", Supported), ("wait", Supported), ("calls", Supported), ("memory_mark", Supported)];
+
+/// The keys of `ha` in a storage stanza.
+pub(crate) const HA: &[(&str, Verdict)] =
+    &[("ttl", Supported), ("renew", Supported), ("retry", Supported), ("margin", Supported), ("step_down_pause", Supported)];

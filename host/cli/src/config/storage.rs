@@ -1,13 +1,18 @@
 //! `storage "NAME" { … }`: the component, the directory it is granted, what it may use, and its settings.
 //!
-//! The host takes out `path` (it becomes the granted directory), `max_parallel`, and the blocks `pool` and `limits`. All else goes
-//! to the component as text, and a component refuses a setting that it does not know.
+//! The host takes out `path` (it becomes the granted directory), `max_parallel`, `ha_enabled` and `fencing`, the addresses that Vault
+//! takes from a stanza too, and the blocks `pool`, `limits` and `ha`. All else goes to the component as text, and a component refuses a
+//! setting that it does not know. Of `storage "dynamodb"` the host reads everything: see [`super::dynamodb`].
 
+use super::aws::Aws;
+use super::dynamodb::{self, DYNAMODB, DynamoDb};
 use super::files::Source;
-use super::keys::Scope;
-use super::{ConfigError, Place, schema};
+use super::keys::Verdict;
+use super::origin::{Given, Origin, switch};
+use super::{ConfigError, Environment, Place, check_address, ha, pool};
+use cofferdam_backend::Fencing;
 use cofferdam_hcl::{Item, Kind, Object, Value};
-use cofferdam_runtime::{GuestLimits, PoolOptions, PoolPolicy};
+use cofferdam_runtime::{GuestLimits, PoolOptions};
 use std::path::PathBuf;
 
 /// What a storage stanza says.
@@ -21,6 +26,10 @@ pub(crate) struct Storage {
     pub place: Place,
     /// The directory to grant.
     pub path: Option<PathBuf>,
+    /// The table to bind, and how to reach it.
+    pub dynamodb: Option<DynamoDb>,
+    /// Whether several servers share it.
+    pub ha: Option<Ha>,
     /// What the component is told.
     pub settings: Vec<(String, String)>,
     /// What it may use.
@@ -29,10 +38,55 @@ pub(crate) struct Storage {
     pub pool: PoolOptions,
 }
 
+/// High availability: several servers on one store, one of them active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ha {
+    /// How a former leader is kept from writing.
+    pub fencing: Fencing,
+    /// By which times.
+    pub times: ha::Times,
+    /// Who turned it on.
+    pub origin: Origin,
+}
+
 /// The name of the component that stores in a directory.
 pub(crate) const FILESYSTEM: &str = "filesystem";
 
-pub(super) fn read(file: &Source, item: &Item) -> Result<Storage, ConfigError> {
+/// The keys that the host reads of every stanza.
+const COMMON: &[(&str, Verdict)] = &[
+    ("max_parallel", Verdict::Supported),
+    ("pool", Verdict::Supported),
+    ("limits", Verdict::Supported),
+    ("ha_enabled", Verdict::Supported),
+    ("fencing", Verdict::Supported),
+    ("ha", Verdict::Supported),
+    ("redirect_addr", Verdict::Supported),
+    ("advertise_addr", Verdict::Supported),
+    ("cluster_addr", Verdict::Supported),
+    ("disable_clustering", Verdict::Accepted),
+];
+
+/// A stanza over which the environment has not come yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    storage: Storage,
+    dynamodb: Option<dynamodb::Draft>,
+    ha_enabled: Option<Given>,
+    fencing: Option<Given>,
+    times: Option<(ha::Times, Origin)>,
+    /// The address that clients are told, where the top level names none.
+    pub redirect_addr: Option<String>,
+    /// The address that other servers would be told, where the top level names none.
+    pub cluster_addr: Option<String>,
+}
+
+impl From<Storage> for Draft {
+    fn from(storage: Storage) -> Self {
+        Self { storage, dynamodb: None, ha_enabled: None, fencing: None, times: None, redirect_addr: None, cluster_addr: None }
+    }
+}
+
+pub(super) fn read(file: &Source, item: &Item, warnings: &mut Vec<String>) -> Result<Draft, ConfigError> {
     let blocks = file.blocks(item, "a storage's type, as in storage \"filesystem\" { … }")?;
     let [block] = blocks.as_slice() else {
         return Err(file.at(item.pos, "only one storage is allowed: remove all but one"));
@@ -43,7 +97,9 @@ pub(super) fn read(file: &Source, item: &Item) -> Result<Storage, ConfigError> {
         "inmem" | "raft" | "consul" | "etcd" => {
             return Err(file.at(
                 block.label.pos,
-                format!("storage {kind:?} is not supported: use storage \"filesystem\", or a component in plugin_directory"),
+                format!(
+                    "storage {kind:?} is not supported: use storage \"filesystem\" or \"dynamodb\", or a component in plugin_directory"
+                ),
             ));
         }
         other if is_name(other) => other,
@@ -54,20 +110,27 @@ pub(super) fn read(file: &Source, item: &Item) -> Result<Storage, ConfigError> {
             ));
         }
     };
-    let mut storage = Storage {
+    let storage = Storage {
         component: component.to_owned(),
         place: file.place(block.label.pos),
         path: None,
+        dynamodb: None,
+        ha: None,
         settings: Vec::new(),
         limits: GuestLimits::default(),
         pool: PoolOptions::default(),
         kind,
     };
-    storage.settings(file, block.body)?;
-    if storage.component == FILESYSTEM && storage.path.is_none() {
-        return Err(ConfigError::new(storage.place, "storage: path is missing: set it to the directory for the data"));
+    let mut draft = Draft::from(storage);
+    if draft.storage.component == DYNAMODB {
+        draft.storage.pool.size = dynamodb::MAX_PARALLEL;
+        draft.dynamodb = Some(dynamodb::read(file, block.body, COMMON, warnings)?);
     }
-    Ok(storage)
+    draft.settings(file, block.body)?;
+    if draft.storage.component == FILESYSTEM && draft.storage.path.is_none() {
+        return Err(ConfigError::new(draft.storage.place, "storage: path is missing: set it to the directory for the data"));
+    }
+    Ok(draft)
 }
 
 /// Whether a type can be the name of a file without reaching out of its directory.
@@ -83,38 +146,57 @@ impl Storage {
             component: FILESYSTEM.to_owned(),
             place: Place { file: PathBuf::from("dev server"), pos: cofferdam_hcl::Pos::START },
             path: Some(path),
+            dynamodb: None,
+            ha: None,
             settings,
             limits: GuestLimits::default(),
             pool: PoolOptions::default(),
         }
     }
+}
 
+impl Draft {
     fn settings(&mut self, file: &Source, body: &Object) -> Result<(), ConfigError> {
         for (index, item) in body.items.iter().enumerate() {
             let name = item.name();
-            if let Some(earlier) = body.items.iter().take(index).find(|earlier| earlier.name() == name) {
+            if let Some(earlier) = body.items.iter().take(index).find(|earlier| earlier.name().eq_ignore_ascii_case(name)) {
                 return Err(file.at(item.pos, format!("{name}: set twice in storage, first at {}: remove one", earlier.pos)));
             }
-            let read = |read: cofferdam_hcl::Result<String>| read.map_err(|error| file.at(error.pos, format!("{name}: {}", error.message)));
-            match (name, &item.value.kind) {
+            let text = |read: cofferdam_hcl::Result<String>| read.map_err(|error| file.at(error.pos, format!("{name}: {}", error.message)));
+            match (name.to_ascii_lowercase().as_str(), &item.value.kind) {
                 ("path", _) => {
-                    let path = read(item.value.string())?;
+                    let path = text(item.value.string())?;
                     if path.is_empty() {
                         return Err(file.at(item.value.pos, "path: expected a directory, found an empty string"));
                     }
-                    self.path = Some(PathBuf::from(path));
+                    self.storage.path = Some(PathBuf::from(path));
                 }
                 // Vault's name for how many requests of a storage run at once.
-                ("max_parallel", _) => {
-                    let size = file.value(body, name, positive)?;
-                    self.pool.size = size.map_or(self.pool.size, |(size, _)| size);
+                ("max_parallel", _) => self.max_parallel(file, body)?,
+                ("pool", Kind::Object(body)) => pool::pool(&mut self.storage.pool, file, body)?,
+                ("limits", Kind::Object(body)) => {
+                    let others = if self.dynamodb.is_some() { dynamodb::LIMITS } else { &[] };
+                    pool::limits(&mut self.storage.limits, file, body, others)?;
                 }
-                ("pool", Kind::Object(pool)) => self.pool(file, pool)?,
-                ("limits", Kind::Object(limits)) => self.limits(file, limits)?,
-                ("pool" | "limits", _) => {
+                ("ha", Kind::Object(body)) => self.times = Some((ha::read(file, item, body)?, Origin::File(file.place(item.pos)))),
+                ("pool" | "limits" | "ha", _) => {
                     return Err(file.at(item.value.pos, format!("{name}: expected a block, found {}", item.value.described())));
                 }
-                _ => self.settings.push((name.to_owned(), read(item.value.setting())?)),
+                ("ha_enabled", _) => self.ha_enabled = Given::in_file(file.value(body, name, Value::setting)?),
+                ("fencing", _) => self.fencing = Given::in_file(file.value(body, name, Value::string)?),
+                (known @ ("redirect_addr" | "advertise_addr" | "cluster_addr"), _) => {
+                    let Some(address) = Some(text(item.value.string())?).filter(|address| !address.is_empty()) else { continue };
+                    check_address(&address).map_err(|message| file.error(item.error(message)))?;
+                    match known {
+                        "cluster_addr" => self.cluster_addr = Some(address),
+                        // Vault's newer name of the two counts.
+                        "advertise_addr" if self.redirect_addr.is_some() => {}
+                        _ => self.redirect_addr = Some(address),
+                    }
+                }
+                ("disable_clustering", _) => {}
+                _ if self.dynamodb.is_some() => {}
+                _ => self.storage.settings.push((name.to_owned(), text(item.value.setting())?)),
             }
         }
         if let (Some(flat), Some(pool)) = (body.get("max_parallel"), body.get("pool"))
@@ -125,60 +207,52 @@ impl Storage {
         Ok(())
     }
 
-    fn pool(&mut self, file: &Source, body: &Object) -> Result<(), ConfigError> {
-        Scope { file, name: "in pool of storage", keys: schema::POOL }.check(body, &mut Vec::new())?;
-        let policy = |text: &str| match text {
-            "warm" => Ok(PoolPolicy::Warm),
-            "ephemeral" => Ok(PoolPolicy::Ephemeral),
-            other => Err(format!("expected warm or ephemeral, found {other:?}")),
+    fn max_parallel(&mut self, file: &Source, body: &Object) -> Result<(), ConfigError> {
+        let name = "max_parallel";
+        let size = if self.dynamodb.is_some() {
+            // Vault takes what is below 1 for no number at all.
+            file.parsed(body, name, dynamodb::max_parallel)?
+        } else {
+            file.value(body, name, pool::positive)?.map(|(size, _)| size)
         };
-        let pool = &mut self.pool;
-        set(&mut pool.policy, file.parsed(body, "policy", policy)?);
-        set(&mut pool.size, file.value(body, "size", positive)?.map(|(value, _)| value));
-        set(&mut pool.wait, file.value(body, "wait", Value::duration)?.map(|(value, _)| value));
-        set(&mut pool.calls, file.value(body, "calls", positive)?.map(|(value, _)| value));
-        set(&mut pool.memory_mark, file.value(body, "memory_mark", size)?.map(|(value, _)| value));
+        self.storage.pool.size = size.unwrap_or(self.storage.pool.size);
         Ok(())
     }
 
-    fn limits(&mut self, file: &Source, body: &Object) -> Result<(), ConfigError> {
-        Scope { file, name: "in limits of storage", keys: schema::LIMITS }.check(body, &mut Vec::new())?;
-        let limits = &mut self.limits;
-        for (name, time) in [("cpu", &mut limits.cpu), ("call", &mut limits.call), ("open", &mut limits.open)] {
-            if let Some((value, place)) = file.value(body, name, Value::duration)? {
-                if value.is_zero() {
-                    return Err(ConfigError::new(place, format!("{name}: expected a duration longer than 0")));
-                }
-                *time = value;
+    /// Puts the environment over the stanza, and the stanza over the `aws` block.
+    pub(super) fn finish(self, shared: &Aws, environment: &Environment) -> Result<Storage, ConfigError> {
+        let mut storage = self.storage;
+        let variables: &[&str] = if self.dynamodb.is_some() { &[dynamodb::HA_ENABLED] } else { &[] };
+        let ha = Given::in_environment(variables, environment).or(self.ha_enabled);
+        let fencing = self.fencing.as_ref().map(|given| given.parse("fencing", fencing)).transpose()?;
+        storage.ha = match ha {
+            Some(given) if given.parse("ha_enabled", switch)? => {
+                let times = self.times.as_ref().map(|(times, _)| times.clone()).unwrap_or_default();
+                Some(Ha { fencing: fencing.unwrap_or_default(), times, origin: given.origin })
             }
+            _ => None,
+        };
+        if let Some(given) = self.fencing.filter(|_| storage.ha.is_none()) {
+            return Err(given
+                .origin
+                .error("fencing", "only a leader is fenced, and without ha_enabled = true there is none: set that, or remove it"));
         }
-        set(&mut limits.memory, file.value(body, "memory", size)?.map(|(value, _)| value));
-        set(&mut limits.response, file.value(body, "response", size)?.map(|(value, _)| value));
-        set(&mut limits.handles, file.value(body, "handles", positive)?.map(|(value, _)| value));
-        set(&mut limits.random, file.value(body, "random", Value::size)?.map(|(value, _)| value));
-        set(&mut limits.log_lines, file.value(body, "log_lines", positive)?.map(|(value, _)| value));
-        Ok(())
+        if let Some((_, origin)) = self.times.filter(|_| storage.ha.is_none()) {
+            return Err(origin.error("ha", "without ha_enabled = true no server contends for the lead: set that, or remove it"));
+        }
+        if let Some(draft) = self.dynamodb {
+            let dynamodb = draft.finish(shared, environment)?;
+            storage.settings = dynamodb.settings();
+            storage.dynamodb = Some(dynamodb);
+        }
+        Ok(storage)
     }
 }
 
-fn set<T>(old: &mut T, new: Option<T>) {
-    if let Some(new) = new {
-        *old = new;
-    }
-}
-
-/// A whole number of at least 1 that fits.
-fn positive<T: TryFrom<i64>>(value: &Value) -> cofferdam_hcl::Result<T> {
-    let number = value.integer()?;
-    let wrong = || cofferdam_hcl::Error::new(value.pos, format!("expected a whole number of at least 1, found {number}"));
-    if number < 1 { Err(wrong()) } else { T::try_from(number).map_err(|_| wrong()) }
-}
-
-/// A size in bytes of at least 1 that fits.
-fn size(value: &Value) -> cofferdam_hcl::Result<usize> {
-    let wrong = |size| cofferdam_hcl::Error::new(value.pos, format!("expected a size of at least 1 byte, found {size}"));
-    match value.size()? {
-        0 => Err(wrong(0)),
-        size => usize::try_from(size).map_err(|_| wrong(size)),
+fn fencing(text: &str) -> Result<Fencing, String> {
+    match text {
+        "lease" => Ok(Fencing::Lease),
+        "strict" => Ok(Fencing::Strict),
+        other => Err(format!("expected lease or strict, found {other:?}")),
     }
 }

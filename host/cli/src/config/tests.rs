@@ -1,5 +1,8 @@
 //! Configurations as operators write them: what is read from them, and the whole text of every kind of error.
 
+mod dynamodb;
+mod examples;
+
 use super::{Config, Environment, Format, Level, load};
 use cofferdam_runtime::PoolPolicy;
 use std::path::PathBuf;
@@ -159,7 +162,7 @@ fn errors_name_place_key_and_remedy() {
         ),
         (
             with("ha_storage \"consul\" {}"),
-            "c.hcl:1:1: ha_storage is not supported at the top level: high availability is not built in yet: remove it and run one server",
+            "c.hcl:1:1: ha_storage is not supported at the top level: the lock of several servers is kept in the storage itself: remove it, and set ha_enabled = true in the storage block",
         ),
         (with("ui = \"maybe\""), "c.hcl:1:6: ui: expected true or false, found \"maybe\""),
         (
@@ -181,8 +184,13 @@ fn errors_name_place_key_and_remedy() {
         (load_text(STORAGE), "c.hcl: no listener is configured: add listener \"tcp\" { address = \"127.0.0.1:8200\" … }"),
         (
             load_text("storage \"raft\" {}"),
-            "c.hcl:1:9: storage \"raft\" is not supported: use storage \"filesystem\", or a component in plugin_directory",
+            "c.hcl:1:9: storage \"raft\" is not supported: use storage \"filesystem\" or \"dynamodb\", or a component in plugin_directory",
         ),
+        (
+            in_storage("fencing = \"strict\""),
+            "c.hcl:2:11: fencing: only a leader is fenced, and without ha_enabled = true there is none: set that, or remove it",
+        ),
+        (in_storage("ha_enabled = \"yes\""), "c.hcl:2:14: ha_enabled: expected true or false, found \"yes\""),
         (
             load_text("storage \"../x\" {}"),
             "c.hcl:1:9: storage \"../x\": a type has letters, digits, '-' and '_' only, since it names a file in plugin_directory",
@@ -317,6 +325,7 @@ fn the_environment_comes_over_the_files() {
     assert_eq!(both.api_addr.as_deref(), Some("http://bao:1"));
     assert_eq!(both.log.level, Some(Level::Trace));
     assert_eq!(config(&[("VAULT_REDIRECT_ADDR", "http://old:1")]).unwrap().api_addr.as_deref(), Some("http://old:1"));
+    assert_eq!(config(&[("VAULT_ADVERTISE_ADDR", "http://older:1")]).unwrap().api_addr.as_deref(), Some("http://older:1"));
     assert_eq!(config(&[("BAO_API_ADDR", "")]).unwrap().api_addr.as_deref(), Some("http://file:1"));
     assert_eq!(
         config(&[("BAO_LOG_LEVEL", "loud")]).unwrap_err(),

@@ -5,6 +5,8 @@ use super::storage::Opened;
 use crate::config::{Config, Level};
 use crate::exit::Failure;
 use crate::output;
+use cofferdam_backend::Fencing;
+use cofferdam_runtime::World;
 use cofferdam_server::{ListenerConfig, TlsVersion};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +27,7 @@ pub(crate) fn print(config: &Config, storage: &Opened, addresses: &[SocketAddr])
     }
     row("Log Level", logging::name(config.log.level.unwrap_or(Level::Info)).to_owned());
     row("Storage", config.storage.kind.clone());
+    row("HA", availability(config, storage));
     row("Storage Component", format!("{} ({}, contract {})", storage.name(), storage.origin, inspection.contract));
     row("Component SHA-256", inspection.sha256.clone());
     row("Component Grants", storage.granted.clone());
@@ -40,6 +43,21 @@ pub(crate) fn print(config: &Config, storage: &Opened, addresses: &[SocketAddr])
         .as_ref()
         .map_or("Log data follows on standard error.".to_owned(), |file| format!("Log data goes to {}.", file.display()));
     output::print(&format!("==> Cofferdam server configuration:\n\n{lines}\n==> Cofferdam server started! {log}\n"))
+}
+
+fn availability(config: &Config, storage: &Opened) -> String {
+    match (&config.storage.ha, &storage.ha) {
+        (Some(ha), Some(options)) => {
+            let fencing = match ha.fencing {
+                Fencing::Lease => "lease",
+                Fencing::Strict => "strict",
+            };
+            let (ttl, renew) = (go_duration(options.ttl), go_duration(options.renew));
+            format!("enabled (lock lives {ttl}, renewed every {renew}, fencing: {fencing}); this server waits for the lock once unsealed")
+        }
+        _ if storage.component.inspect().world == World::StorageHa => "disabled (ha_enabled is not set: run one server only)".to_owned(),
+        _ => "not available: run one server only".to_owned(),
+    }
 }
 
 fn listener_line(listener: &ListenerConfig, address: SocketAddr) -> String {

@@ -1,16 +1,19 @@
 //! The log: standard error or a file, lines for people or JSON.
+//!
+//! The rule: no level shows a secret. What this server logs holds none; libraries that may are capped.
 
 use crate::config::{Format, Level, LogConfig};
 use crate::exit::Failure;
+use cofferdam_aws::LOG_FILTER_DENY;
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// Libraries whose lines below a warning tell nothing about this server.
-const QUIET: &[&str] =
-    &["hyper", "hyper_util", "h2", "rustls", "tokio_rustls", "wasmtime", "cranelift", "cranelift_codegen", "regalloc2", "mio"];
+/// Beginnings of the names of libraries that never log below a warning, whatever level is asked for: their lines may show headers, bodies
+/// and credentials, and tell nothing about this server. Those that `cofferdam-aws` names come on top.
+const CAPPED: &[&str] = &["aws_", "tower", "tokio_rustls", "wasmtime", "cranelift", "regalloc2", "mio"];
 
 /// Starts logging for the whole process.
 pub(crate) fn start(config: &LogConfig) -> Result<(), Failure> {
@@ -46,11 +49,68 @@ pub(crate) fn name(level: Level) -> &'static str {
 
 fn filter(level: Level) -> String {
     let mut filter = name(level).to_owned();
-    // At level error they have nothing to be quieted to.
+    // At level error they have nothing to be capped to.
     if level != Level::Error {
-        for library in QUIET {
+        for library in CAPPED.iter().chain(LOG_FILTER_DENY) {
             filter.push_str(&format!(",{library}=warn"));
         }
     }
     filter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Level, filter};
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::EnvFilter;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a log of this level has of a few lines.
+    fn logged(level: Level) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter(level))).with_writer(move || writer.clone()).with_ansi(false);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            tracing::trace!("own trace");
+            tracing::error!("own error");
+            let _span = tracing::debug_span!(target: "aws_smithy_runtime::client", "invoke", key = "SECRET").entered();
+            tracing::trace!(target: "aws_config::imds", "SECRET");
+            tracing::debug!(target: "aws_sdk_sts::operation", "SECRET");
+            tracing::info!(target: "aws_sigv4", "SECRET");
+            tracing::trace!(target: "hyper_util::client", "SECRET");
+            tracing::debug!(target: "hyper::proto::h1", "SECRET");
+            tracing::trace!(target: "h2::codec", "SECRET");
+            tracing::trace!(target: "rustls::client", "SECRET");
+            tracing::warn!(target: "aws_config", "a warning");
+        });
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn no_level_lets_libraries_tell_what_they_carry() {
+        for level in [Level::Trace, Level::Debug, Level::Info, Level::Warn] {
+            let log = logged(level);
+            assert!(!log.contains("SECRET"), "{level:?}: {log}");
+            assert!(log.contains("own error") && log.contains("a warning"), "{level:?}: {log}");
+            assert_eq!(log.contains("own trace"), level == Level::Trace, "{log}");
+        }
+        let log = logged(Level::Error);
+        assert!(log.contains("own error") && !log.contains("warning") && !log.contains("SECRET"), "{log}");
+    }
 }

@@ -3,6 +3,7 @@
 //! The order is the rule: configuration, log, storage (directory locked, component checked), then sockets; whatever fails stops the
 //! start with an error that says what to change. Nothing is served from a store that somebody is migrating.
 
+mod aws;
 mod banner;
 mod dev;
 mod logging;
@@ -48,11 +49,19 @@ fn configuration_paths(arguments: &ServerArguments, environment: &Environment) -
 }
 
 async fn serve(config: Config, dev: Option<dev::Dev>) -> Outcome {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let metrics = Metrics::install().map_err(|error| Failure::failed(format!("cannot record metrics: {error}")))?;
-    let storage = storage::open(&config).await?;
-    storage::refuse_migration(storage.storage.as_ref()).await?;
-    let core = Core::new(storage.storage.clone(), options(&config));
+    let opening = async {
+        let storage = storage::open(&config).await?;
+        storage::refuse_migration(storage.storage.as_ref()).await?;
+        Ok::<_, Failure>(storage)
+    };
+    // A store that does not answer must not keep the server from being stopped.
+    let storage = tokio::select! {
+        opened = opening => opened?,
+        () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(Exit::Success),
+    };
+    let core = Core::new(storage.storage.clone(), options(&config, &storage));
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
     let server = Server::bind(core.clone(), listeners, metrics, ServerOptions::default()).await.map_err(Failure::failed)?;
     let addresses = server.addresses();
@@ -65,15 +74,14 @@ async fn serve(config: Config, dev: Option<dev::Dev>) -> Outcome {
     if let (Some(dev), Some(made), Some(address)) = (&dev, &made, addresses.first()) {
         dev.announce(made, *address)?;
     }
-    let Signals { hangup, interrupt, terminate } = signals;
-    let reloading = tokio::spawn(reload(hangup, server.reload_handle()));
-    server.run(stop(interrupt, terminate)).await;
-    reloading.abort();
+    let reload = server.reload_handle();
+    server.run(signals.until_stopped(reload)).await;
+    // Where several servers share the store, this gives up the lock: the next leader need not wait for its end.
     core.shutdown().await;
     Ok(Exit::Success)
 }
 
-fn options(config: &Config) -> Options {
+fn options(config: &Config, storage: &storage::Opened) -> Options {
     Options {
         default_lease_ttl: config.default_lease_ttl,
         max_lease_ttl: config.max_lease_ttl,
@@ -84,6 +92,7 @@ fn options(config: &Config) -> Options {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build_date: String::new(),
         cache: config.cache,
+        ha: storage.ha.clone(),
     }
 }
 
@@ -103,9 +112,19 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
         })
     }
+
+    /// Waits for one that ends the server, and rereads the certificates at every SIGHUP meanwhile.
+    async fn until_stopped(mut self, handle: Reload) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => reload(&handle),
+                () = stop(&mut self.interrupt, &mut self.terminate) => return,
+            }
+        }
+    }
 }
 
-async fn stop(mut interrupt: Signal, mut terminate: Signal) {
+async fn stop(interrupt: &mut Signal, terminate: &mut Signal) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -114,15 +133,12 @@ async fn stop(mut interrupt: Signal, mut terminate: Signal) {
     tracing::info!("shutdown: no new connections, requests under way are finished");
 }
 
-/// Rereads the certificates at every SIGHUP.
-async fn reload(mut hangup: Signal, handle: Reload) {
-    while hangup.recv().await.is_some() {
-        let errors = handle.certificates();
-        for error in &errors {
-            tracing::error!(%error, "a certificate was not reloaded; the old one stays");
-        }
-        if errors.is_empty() {
-            tracing::info!("certificates reloaded");
-        }
+fn reload(handle: &Reload) {
+    let errors = handle.certificates();
+    for error in &errors {
+        tracing::error!(%error, "a certificate was not reloaded; the old one stays");
+    }
+    if errors.is_empty() {
+        tracing::info!("certificates reloaded");
     }
 }

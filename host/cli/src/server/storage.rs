@@ -1,10 +1,12 @@
-//! Opening the storage: the directory, the component, and what it is granted.
+//! Opening the storage: the component, what it is granted (a directory, a table), and the lease of the server that may write.
 
+use super::aws;
 use crate::component;
-use crate::config::{Config, Storage};
+use crate::config::{Config, Ha, Storage};
 use crate::exit::Failure;
-use cofferdam_backend::Key;
-use cofferdam_runtime::{Component, Directory, Runtime, RuntimeOptions, StorageConfig};
+use cofferdam_backend::{Key, Lease};
+use cofferdam_runtime::{Component, Directory, Runtime, RuntimeOptions, StorageConfig, World};
+use cofferdam_vault::ha::HaOptions;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ const MIGRATION: &str = "core/migration";
 pub(crate) struct Opened {
     /// The storage.
     pub storage: Arc<dyn cofferdam_backend::Storage>,
+    /// How several servers share it, if they do.
+    pub ha: Option<HaOptions>,
     /// Its component.
     pub component: Component,
     /// Where the component came from, in words.
@@ -40,15 +44,24 @@ pub(crate) async fn open(config: &Config) -> Result<Opened, Failure> {
     request.settings = stanza.settings.clone();
     request.limits = stanza.limits.clone();
     request.pool = stanza.pool.clone();
+    let ha = ha(stanza, &component)?;
+    let lease = ha.map(|ha| Lease::new(ha.fencing));
+    request.lease.clone_from(&lease);
     let mut granted = "nothing".to_owned();
     if let Some(path) = &stanza.path {
         let directory = Directory::open(path, true).map_err(|error| at(&error))?;
         granted = format!("directory {}, seen as /data", path.display());
         request.grants.directory = Some(directory);
     }
+    if let Some(settings) = &stanza.dynamodb {
+        let binding = aws::dynamodb(stanza, settings, lease.clone()).await?;
+        granted = binding.describe();
+        request.grants.aws = Some(binding);
+    }
     let storage = runtime.storage(&component, request).await.map_err(|error| at(&error))?;
     let inspection = component.inspect();
-    let opened = Opened { storage, origin: found.origin, granted, fsync_off: fsync_off(stanza), component: component.clone() };
+    let ha = ha.zip(lease).and_then(|(ha, lease)| Some(ha.times.apply(HaOptions::new(storage.lock()?, lease))));
+    let opened = Opened { storage, ha, origin: found.origin, granted, fsync_off: fsync_off(stanza), component: component.clone() };
     tracing::info!(
         storage = %stanza.kind,
         component = %opened.name(),
@@ -62,6 +75,21 @@ pub(crate) async fn open(config: &Config) -> Result<Opened, Failure> {
         tracing::warn!(file = %opened.origin, "the component in plugin_directory is used in place of the embedded one");
     }
     Ok(opened)
+}
+
+/// What the stanza says of several servers. A component without a lock cannot tell which of them may write.
+fn ha<'a>(stanza: &'a Storage, component: &Component) -> Result<Option<&'a Ha>, Failure> {
+    match &stanza.ha {
+        Some(ha) if component.inspect().world != World::StorageHa => {
+            let message = format!(
+                "the component {} has no lock (it exports no cofferdam:backend/lock), so several servers cannot share its storage: \
+                 set ha_enabled to false, or use a component that has one",
+                component.name()
+            );
+            Err(Failure::usage(ha.origin.error("ha_enabled", message)))
+        }
+        ha => Ok(ha.as_ref()),
+    }
 }
 
 impl Opened {
