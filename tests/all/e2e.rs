@@ -8,7 +8,7 @@ mod commands;
 mod crash;
 mod lifecycle;
 mod parity;
-mod process;
+pub(crate) mod process;
 mod refusals;
 mod store;
 mod tls;

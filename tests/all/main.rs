@@ -5,9 +5,13 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod dynamodb;
+#[cfg(test)]
 mod e2e;
 #[cfg(test)]
 mod filesystem;
+#[cfg(test)]
+mod ha;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

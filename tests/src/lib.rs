@@ -1,3 +1,4 @@
 //! What tests and benches share.
 
 pub mod native;
+pub mod table;

@@ -1,7 +1,7 @@
 //! The project's own commands: `cargo xtask build | fetch | test | bench | demo`.
 //!
-//! Rule: each works from a fresh clone with nothing but a Rust toolchain, python3 and the package registries, says which
-//! stage it is in, and prints how long every stage took.
+//! Rule: each works from a fresh clone with nothing but a Rust toolchain, python3, Node.js (for the tests' tools alone) and the
+//! package registries, says which stage it is in, and prints how long every stage took.
 
 mod bench;
 mod build;
@@ -40,12 +40,16 @@ enum Command {
         /// Fewer rounds: a quick look, with more noise
         #[arg(long)]
         quick: bool,
-        /// Only the rows of these groups: runtime, filesystem, server, start
+        /// Only the rows of these groups: runtime, filesystem, dynamodb, server, start
         #[arg(long)]
         only: Vec<String>,
     },
     /// From nothing to a secret that survives a hard kill, shown step by step
-    Demo,
+    Demo {
+        /// Where the server keeps its data
+        #[arg(long, value_enum, default_value_t = demo::Storage::Filesystem)]
+        storage: demo::Storage,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,7 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fetch => fetch::run(&mut stages),
         Command::Test { full, filter } => test::run(&mut stages, full, &filter),
         Command::Bench { quick, only } => bench::run(&mut stages, quick, &only),
-        Command::Demo => demo::run(&mut stages),
+        Command::Demo { storage } => demo::run(&mut stages, storage),
     };
     stages.report();
     outcome

@@ -3,6 +3,7 @@
 //! Rule: both sides of a row are measured in turns, round by round, so that what else the machine does hits both; a row
 //! is the median of its rounds. The program ends non-zero when a row is below what the budget demands.
 
+mod dynamodb;
 mod filesystem;
 mod grpc;
 mod load;
@@ -28,7 +29,7 @@ struct Arguments {
     /// Fewer rounds, with more noise
     #[arg(long)]
     quick: bool,
-    /// Only these groups: runtime, filesystem, server, start
+    /// Only these groups: runtime, filesystem, dynamodb, server, start
     #[arg(long)]
     only: Vec<String>,
 }
@@ -38,6 +39,9 @@ enum Role {
     /// The process on the other side of the gRPC floor
     #[command(hide = true)]
     Echo { socket: PathBuf },
+    /// The endpoint of the DynamoDB rows
+    #[command(hide = true)]
+    Dynamodb,
 }
 
 /// What every group needs to know.
@@ -73,8 +77,10 @@ impl Bench {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let tokio = tokio::runtime::Runtime::new()?;
-    if let Some(Role::Echo { socket }) = arguments.role {
-        return tokio.block_on(grpc::echo(&socket));
+    match arguments.role {
+        Some(Role::Echo { socket }) => return tokio.block_on(grpc::echo(&socket)),
+        Some(Role::Dynamodb) => return tokio.block_on(dynamodb::endpoint::serve()),
+        None => {}
     }
     let bench = Bench::find(arguments.quick)?;
     let wanted = |group: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == group);
@@ -87,6 +93,10 @@ fn main() -> Result<()> {
         eprintln!("measuring: filesystem");
         rows.extend(tokio.block_on(filesystem::measure(&bench)).context("filesystem")?);
     }
+    if wanted("dynamodb") {
+        eprintln!("measuring: dynamodb");
+        rows.extend(tokio.block_on(dynamodb::measure(&bench)).context("dynamodb")?);
+    }
     if wanted("server") {
         eprintln!("measuring: server");
         rows.extend(tokio.block_on(server::measure(&bench)).context("server")?);
@@ -96,7 +106,7 @@ fn main() -> Result<()> {
         rows.push(tokio.block_on(server::start(&bench)).context("start")?);
     }
     if rows.is_empty() {
-        bail!("no group is called {:?}: runtime, filesystem, server, start", arguments.only);
+        bail!("no group is called {:?}: runtime, filesystem, dynamodb, server, start", arguments.only);
     }
     row::print(&rows);
     if let Some(path) = arguments.json {

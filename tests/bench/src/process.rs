@@ -108,8 +108,13 @@ impl Server {
 
     /// The process's resident memory in MiB.
     pub(crate) fn resident(&self) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1024.0)
+        Ok(resident(&self.child.id().to_string())? / 1024.0)
     }
+}
+
+/// A process's resident memory in KiB; `self` names this one.
+pub(crate) fn resident(process: &str) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()?)
 }

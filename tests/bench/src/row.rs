@@ -12,6 +12,8 @@ pub(crate) enum Judge {
     AtMost,
     /// Ours over the floor, at least.
     AtLeast,
+    /// Ours over the floor, shown and not judged: the budget demands nothing.
+    Shown,
 }
 
 /// A measured row.
@@ -42,13 +44,16 @@ impl Row {
     ) -> Self {
         let value = match judge {
             Judge::Added => ours - floor,
-            Judge::AtMost | Judge::AtLeast => ours / floor,
+            Judge::AtMost | Judge::AtLeast | Judge::Shown => ours / floor,
         };
         let reaches = |bound: f64| match judge {
             Judge::Added | Judge::AtMost => value <= bound,
             Judge::AtLeast => value >= bound,
+            Judge::Shown => true,
         };
-        let verdict = if reaches(aim) {
+        let verdict = if matches!(judge, Judge::Shown) {
+            "-"
+        } else if reaches(aim) {
             "aim"
         } else if reaches(must) {
             "must"
@@ -56,6 +61,11 @@ impl Row {
             "BELOW"
         };
         Self { what: what.into(), unit, ours, floor, floor_is, judge, must, aim, verdict, value }
+    }
+
+    /// A figure that is shown beside another and not judged.
+    pub(crate) fn shown(what: impl Into<String>, unit: &'static str, ours: f64, floor: (&'static str, f64)) -> Self {
+        Self::new(what, unit, ours, floor, Judge::Shown, (1.0, 1.0))
     }
 
     /// Whether the row does what the budget demands.
@@ -70,8 +80,9 @@ pub(crate) fn print(rows: &[Row]) {
     for row in rows {
         let shown = |value: f64| match row.judge {
             Judge::Added => format!("{value:+.2} {}", row.unit),
-            Judge::AtMost | Judge::AtLeast => format!("{value:.3}x"),
+            Judge::AtMost | Judge::AtLeast | Judge::Shown => format!("{value:.3}x"),
         };
+        let bound = |value: f64| if matches!(row.judge, Judge::Shown) { "-".to_owned() } else { shown(value) };
         println!(
             "{:<34} {:>12} {:>12}  {:<24} {:>10} {:>10} {:>10}  {}",
             row.what,
@@ -79,8 +90,8 @@ pub(crate) fn print(rows: &[Row]) {
             format!("{:.2} {}", row.floor, row.unit),
             row.floor_is,
             shown(row.value),
-            shown(row.must),
-            shown(row.aim),
+            bound(row.must),
+            bound(row.aim),
             row.verdict
         );
     }
@@ -103,5 +114,6 @@ mod tests {
         assert_eq!(verdict(4.0, 80.0, Judge::AtMost, (0.04, 0.0133)), "BELOW");
         assert_eq!(verdict(500.0, 100.0, Judge::AtLeast, (2.0, 5.0)), "aim");
         assert_eq!(verdict(199.0, 100.0, Judge::AtLeast, (2.0, 5.0)), "BELOW");
+        assert!(Row::shown("x", "us", 9.0, ("y", 1.0)).met());
     }
 }
