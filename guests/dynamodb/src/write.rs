@@ -83,7 +83,7 @@ impl Store {
 
     pub(crate) fn prune(&self, folder: &str) -> Result<bool> {
         let Some(path) = partition(folder) else { return Ok(true) };
-        if !self.is_empty(path)? {
+        if !self.is_empty(path).map_err(nothing_begun)? {
             return Ok(false);
         }
         let mark = Place::of_mark(folder);
@@ -198,6 +198,11 @@ impl Store {
         *fruitless = if got_on { 0 } else { *fruitless + 1 };
         if self.transport.wait(Reason::Throttled, *fruitless) { Ok(()) } else { Err(Error::Throttled(self.transport.delay())) }
     }
+}
+
+/// A prune that has only looked can be tried again at once; `unavailable` would have the host hold puts off until a removal could take effect no more.
+fn nothing_begun(error: Error) -> Error {
+    if matches!(error, Error::Unavailable(_)) { Error::Throttled(0) } else { error }
 }
 
 fn count(left: &HashMap<String, Vec<WriteRequest>>) -> usize {

@@ -93,7 +93,7 @@ async fn a_put_between_a_deletes_look_and_its_removal_keeps_its_folder() {
 /// one's leaf has the name of the other's folder. Returns the keys that are there in the end.
 async fn storm(storage: &dyn Storage, rounds: usize) -> Vec<String> {
     let worker = async |worker: usize| {
-        let (pair, first) = (worker / 2, worker % 2 == 0);
+        let (pair, first) = (worker / 2, worker.is_multiple_of(2));
         let leaf = match (pair % 2, first) {
             (0, true) => "a",
             (0, false) => "b",

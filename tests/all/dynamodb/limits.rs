@@ -1,7 +1,8 @@
 //! DynamoDB's limits, to the byte: what is within them is stored, what is over them is refused before anything is sent, with size and limit.
 
 use bytes::Bytes;
-use cofferdam_backend::{Error, Part, Storage};
+use cofferdam_backend::{Error, Operation, Part, Storage};
+use cofferdam_emulator::{Action, Rule};
 
 use super::{Emulator, ground};
 use crate::conformance::{delete, get, key, list, put, scan};
@@ -42,7 +43,7 @@ async fn the_longest_keys_are_stored_and_longer_ones_are_not_sent() {
         assert_eq!(get(&*guest, &at).await.unwrap(), "v");
         let (above, leaf) = at.split_at(at.rfind('/').map_or(0, |slash| slash + 1));
         assert_eq!(list(&*guest, above).await, [leaf]);
-        assert_eq!(scan(&*guest, 1, 10).await.into_keys().collect::<Vec<_>>(), [at.clone()]);
+        assert!(scan(&*guest, 1, 10).await.into_keys().eq([at.clone()]));
         delete(&*guest, &at).await;
         assert!(list(&*guest, "").await.is_empty());
     }
@@ -79,4 +80,25 @@ async fn a_listing_of_the_longest_names_is_whole() {
     assert!(list(&*guest, "f/").await == names);
     let page = guest.list_page(&crate::conformance::folder("f/"), &names[1_000], 1_000).await.unwrap();
     assert!(page.names == names[1_001..] && !page.more);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_batch_goes_through_and_a_larger_one_is_refused() {
+    let ground = ground(Emulator::Dynalite).await;
+    let guest = ground.open().await;
+    let limits = guest.descriptor().limits;
+    let most = limits.batch_operations as usize;
+    let size = (limits.batch_bytes as usize / most - 64).min(ITEM / 2);
+    // Each in folders of its own, and all throttled now and then.
+    let put = |number: usize| Operation::Put(key(&format!("b/{number}/{number}/k")), vec![7_u8; size].into());
+    ground.proxy.rule(Rule::new(Action::Refuse("ThrottlingException")).percent(10));
+    guest.batch((0..most).map(put).collect()).await.unwrap();
+    ground.proxy.clear();
+    assert_eq!(scan(&*guest, 1, 1_000).await.len(), most);
+    guest.batch((0..most).map(|number| Operation::Delete(key(&format!("b/{number}/{number}/k")))).collect()).await.unwrap();
+    assert!(list(&*guest, "").await.is_empty() && ground.table.items().await.unwrap().is_empty());
+    ground.proxy.take();
+    let over = guest.batch((0..=most).map(|number| Operation::Delete(key(&number.to_string()))).collect()).await;
+    assert!(matches!(over, Err(Error::TooLarge { part: Part::Batch, .. })), "{over:?}");
+    assert!(ground.proxy.take().is_empty());
 }

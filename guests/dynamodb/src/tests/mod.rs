@@ -5,13 +5,11 @@ mod costs;
 mod expression;
 mod fake;
 mod fences;
-mod live;
 mod locks;
 mod model;
 mod opening;
 mod patience;
 mod reads;
-mod speed;
 mod writes;
 
 use std::sync::Arc;

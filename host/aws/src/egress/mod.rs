@@ -25,7 +25,7 @@ use self::pool::{Connection, Pool};
 use self::rate::Rate;
 use self::sign::Signer;
 use crate::binding::refusal::{Reason, Refusal};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, CredentialsError};
 
 mod clock;
 mod dial;
@@ -206,7 +206,7 @@ impl Egress {
         self.wait_for_rate(outgoing, deadline).await?;
         let (mut tries, mut clock_tried, mut credentials_tried) = (0, false, false);
         loop {
-            let credentials = self.credentials.get().await.map_err(|error| AwsSendError::Credentials(error.to_string()))?;
+            let credentials = self.credentials.get().await.map_err(|error| self.no_credentials(&error))?;
             let time = self.clock.now();
             match self.attempt(outgoing, &credentials, time, tries > 0, uncertain).await {
                 Ok(answer) => {
@@ -362,6 +362,14 @@ impl Egress {
     fn reset(&self) {
         let dropped = self.pool(Class::Mutation).reset();
         self.meter.resets.increment(u64::try_from(dropped).unwrap_or_default());
+    }
+
+    /// The cause names roles, files and endpoints: it is the operator's alone.
+    fn no_credentials(&self, error: &CredentialsError) -> AwsSendError {
+        if self.may_warn() {
+            tracing::warn!(backend = self.backend, %error, "a request to AWS has no credentials");
+        }
+        AwsSendError::Credentials("there are none; the server's log says why".to_owned())
     }
 
     /// What the guest is told, and more of it the operator.
