@@ -59,7 +59,7 @@ async fn a_missing_token_file_is_named() {
     let server = endpoint(&Arc::new(Mutex::new(String::new())), 3600.0).await;
     let variables =
         [("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/nowhere/token")];
-    let cause = failure(open(Identity::default(), &sources(&variables)).await.as_ref()).await;
+    let cause = failure(&open(Identity::default(), &sources(&variables)).await).await;
     assert!(cause.contains("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE /nowhere/token"), "{cause}");
     assert!(server.asked().is_empty());
 }
@@ -80,7 +80,7 @@ async fn a_servers_error_is_tried_again() {
 async fn the_token_goes_to_no_other_machine_without_tls() {
     for address in ["http://192.0.2.1/", "http://169.254.169.254/", "http://[2001:db8::1]/"] {
         let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", address), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token")];
-        let cause = failure(open(Identity::default(), &sources(&variables)).await.as_ref()).await;
+        let cause = failure(&open(Identity::default(), &sources(&variables)).await).await;
         assert!(cause.contains("without TLS") && cause.contains("169.254.170.23"), "{cause}");
     }
     for path in [".example.org/", "@example.org/", "relative"] {

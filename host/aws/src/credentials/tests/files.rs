@@ -139,7 +139,7 @@ async fn profiles_that_cannot_serve_are_refused_by_name() {
         let what = refusal(of(name), &borrowed).await;
         assert!(what.contains(&format!("the AWS identity is profile `{name}`")) && what.contains(words), "{what}");
     }
-    let cause = failure(open(of("half"), &Sources::of(variables.clone())).await.as_ref()).await;
+    let cause = failure(&open(of("half"), &Sources::of(variables.clone())).await).await;
     assert!(cause.contains("aws_secret_access_key"), "{cause}");
     drop(home);
     let what = refusal(of("any"), &[]).await;

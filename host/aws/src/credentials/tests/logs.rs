@@ -47,10 +47,10 @@ async fn everything() {
     let pod = [("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()), ("AWS_ROLE_ARN", "arn:pod"), ("AWS_ENDPOINT_URL_STS", &server.url)];
     open(Identity::default(), &sources(&pod)).await.get().await.unwrap();
     "another".clone_into(&mut token.lock().unwrap());
-    failure(open(Identity::default(), &sources(&pod)).await.as_ref()).await;
+    failure(&open(Identity::default(), &sources(&pod)).await).await;
     let container =
         [("AWS_CONTAINER_CREDENTIALS_FULL_URI", node.url.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "hidden-authorization")];
-    failure(open(Identity::default(), &sources(&container)).await.as_ref()).await;
+    failure(&open(Identity::default(), &sources(&container)).await).await;
     let process = "echo '{\"Version\":1,\"AccessKeyId\":\"AKIA\",\"SecretAccessKey\":\"hidden-secret\"}' --password hidden-password";
     let config = write(&folder.path().join("config"), &format!("[profile process]\ncredential_process = sh -c \"{process}\"\n"));
     let file = Identity { shared_config_file: Some(config), profile: text("process"), ..Identity::default() };

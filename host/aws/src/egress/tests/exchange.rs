@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -14,9 +12,7 @@ use super::*;
 
 /// The value that the official signer gives `authorization`, at the time that the request names.
 fn oracle(request: &Recorded) -> String {
-    let stamp = request.header("x-amz-date");
-    let iso = format!("{}-{}-{}T{}:{}:{}Z", &stamp[0..4], &stamp[4..6], &stamp[6..8], &stamp[9..11], &stamp[11..13], &stamp[13..15]);
-    let time = std::time::SystemTime::try_from(DateTime::from_str(&iso, Format::DateTime).unwrap()).unwrap();
+    let time = std::time::SystemTime::try_from(request.time()).unwrap();
     let identity = aws_credential_types::Credentials::new("AKIDEXAMPLE", SECRET, Some(SESSION.to_owned()), None, "test").into();
     let params =
         SigningParams::builder().identity(&identity).region("eu-west-1").name("dynamodb").time(time).settings(SigningSettings::default());

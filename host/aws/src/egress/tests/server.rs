@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -29,6 +31,14 @@ pub(crate) struct Recorded {
 impl Recorded {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The time that it was signed for: `20261122T033000Z`.
+    pub(crate) fn time(&self) -> DateTime {
+        let stamp = self.header("x-amz-date");
+        let part = |range: std::ops::Range<usize>| stamp.get(range).unwrap();
+        let iso = format!("{}-{}-{}T{}:{}:{}Z", part(0..4), part(4..6), part(6..8), part(9..11), part(11..13), part(13..15));
+        DateTime::from_str(&iso, Format::DateTime).unwrap()
     }
 }
 
