@@ -1,10 +1,12 @@
 //! Hard kills of the whole server during a storm of writes: what was acknowledged is there, nothing is half-written.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cofferdam_emulator::Dynalite;
 use serde_json::json;
 
 use super::process::Server;
@@ -17,17 +19,27 @@ type Ledger = Mutex<BTreeMap<String, (u64, u64)>>;
 
 #[test]
 fn acknowledged_writes_survive_hard_kills_of_the_server() {
+    survive(|dir| Server::on(dir, ""));
+}
+
+#[test]
+fn acknowledged_writes_survive_hard_kills_of_a_server_on_a_table() {
+    let dynalite = Dynalite::start(50).unwrap();
+    survive(|dir| Server::on_table(dir, dynalite.endpoint()));
+}
+
+fn survive(start: impl Fn(&Path) -> Server) {
     let rounds = if std::env::var_os("COFFERDAM_FULL").is_some() { 50 } else { 6 };
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::default();
-    let mut server = Server::on(dir.path(), "");
+    let mut server = start(dir.path());
     let keys = server.initialise(1, 1);
     let token = server.token.clone();
     server.done("POST", "sys/mounts/storm", Some(json!({"type": "kv", "options": {"version": "2"}})));
     let mut acknowledged = 0;
     for round in 0..rounds {
         storm(&mut server, &ledger, Duration::from_millis(120 + 37 * (round % 7)));
-        server = Server::on(dir.path(), "");
+        server = start(dir.path());
         server.token.clone_from(&token);
         server.unseal(&keys);
         acknowledged = check(&server, &ledger);

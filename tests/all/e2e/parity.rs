@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use cofferdam_emulator::Dynalite;
+
 use super::process::{Server, bao as bao_binary, finish, script, succeed, text};
 use super::{bao, process};
 
@@ -45,6 +47,30 @@ fn an_empty_server_is_initialised_unsealed_and_sealed_as_the_real_one() {
     let (equal, report) = compare(&theirs, &ours);
     assert!(equal, "{report}");
     comparison_notices_every_kind_of_change(&theirs);
+}
+
+#[test]
+fn clients_do_not_notice_that_the_storage_is_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, table) = (dir.path().join("files.json"), dir.path().join("table.json"));
+    let (on_files, on_table) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dynalite = Dynalite::start(50).unwrap();
+    record("fresh", &Server::on(on_files.path(), ""), &files);
+    record("fresh", &Server::on_table(on_table.path(), dynalite.endpoint()), &table);
+    let (equal, report) = compare(&files, &table);
+    assert!(equal, "{report}");
+    // The suite for a server that is ready, on the same two storages.
+    let ready = |mut server: Server, out: &Path| {
+        server.initialise(1, 1);
+        server.done("POST", "sys/mounts/secret", Some(serde_json::json!({"type": "kv", "options": {"version": "2"}})));
+        record("dev", &server, out);
+    };
+    let (on_files, on_other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dynalite = Dynalite::start(50).unwrap();
+    ready(Server::on(on_files.path(), ""), &files);
+    ready(Server::on_table(on_other.path(), dynalite.endpoint()), &table);
+    let (equal, report) = compare(&files, &table);
+    assert!(equal, "{report}");
 }
 
 /// The control of the comparison itself: a transcript equals itself, and an altered, a missing and an added step do not pass.

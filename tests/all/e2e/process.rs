@@ -152,6 +152,18 @@ impl Server {
         Self::start(coffer().args(["server", "--config"]).arg(&config), &format!("http://{address}"), dir.join("log"), None)
     }
 
+    /// Our server on a table of the DynamoDB at the endpoint, which it makes if it is missing; its files are below `dir`.
+    pub(crate) fn on_table(dir: &Path, endpoint: &str) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let storage = format!(
+            "storage \"dynamodb\" {{\n  endpoint = \"{endpoint}\"\n  region = \"eu-central-1\"\n  table = \"whole-server\"\n  \
+             access_key = \"AKIDEXAMPLE\"\n  secret_key = \"example\"\n}}\n"
+        );
+        let config = dir.join("coffer.hcl");
+        fs::write(&config, storage + &listener(&address)).unwrap();
+        Self::start(coffer().args(["server", "--config"]).arg(&config), &format!("http://{address}"), dir.join("log"), None)
+    }
+
     /// Our development server, with the root token `root`.
     pub(crate) fn dev() -> Self {
         let (dir, address) = (tempfile::tempdir().unwrap(), format!("127.0.0.1:{}", free_port()));
@@ -258,9 +270,9 @@ impl Drop for Server {
 
 /// A configuration on the directory `dir`/data with one plain listener.
 pub(crate) fn configuration(dir: &Path, address: &str) -> String {
-    format!(
-        "storage \"filesystem\" {{\n  path = \"{}\"\n}}\nlistener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"http://{address}\"\n",
-        dir.join("data").display()
-    )
+    format!("storage \"filesystem\" {{\n  path = \"{}\"\n}}\n", dir.join("data").display()) + &listener(address)
+}
+
+fn listener(address: &str) -> String {
+    format!("listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\napi_addr = \"http://{address}\"\n")
 }
