@@ -6,7 +6,7 @@
 //! - `send/<Operation>[/<body>]` sends once, `send-many/<n>/<Operation>[/<body>]` n times or until the first refusal;
 //! - a folder `prune/send/<Operation>/` sends when it is pruned;
 //! - `fence` notes what the call was told of fencing; `get` of `fenced` tells what was noted last;
-//! - `get` of `environment` tells environment and arguments, `get` of `memory/<n>` the n-th 64 KiB of the instance's own memory.
+//! - `get` of `environment` tells environment and arguments.
 //!
 //! The settings `open` and `attach` hold lines `<Operation> <body>`, sent in these calls; `create` is a body for CreateTable, sent at the end of `open`.
 
@@ -24,8 +24,6 @@ struct NeedsAws;
 export!(NeedsAws);
 
 thread_local!(static FENCED: RefCell<String> = const { RefCell::new(String::new()) });
-
-const PAGE: usize = 64 << 10;
 
 /// Sends once. The answer is its status, a line break, and the body.
 fn send(operation: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
@@ -69,15 +67,6 @@ fn act(key: &str, body: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     Ok(None)
 }
 
-/// A part of this instance's linear memory; none beyond its end.
-fn memory(page: usize) -> Option<Vec<u8>> {
-    if page >= core::arch::wasm32::memory_size(0) {
-        return None;
-    }
-    // The first page begins at the null pointer, of which no slice can be made: read byte by byte.
-    Some((page * PAGE..(page + 1) * PAGE).map(|at| unsafe { core::ptr::read_volatile(core::hint::black_box(at as *const u8)) }).collect())
-}
-
 /// Sends the lines of the setting. A refusal ends it; what the service answers does not.
 fn lines(settings: &[Setting], name: &str) -> Result<(), Error> {
     let Some(setting) = settings.iter().find(|setting| setting.name == name) else { return Ok(()) };
@@ -111,9 +100,6 @@ impl storage::Guest for NeedsAws {
         if key == "environment" {
             let seen: Vec<String> = std::env::vars().map(|(name, value)| format!("{name}={value}")).chain(std::env::args()).collect();
             return Ok(Some(format!("{seen:?}").into()));
-        }
-        if let Some(page) = key.strip_prefix("memory/") {
-            return Ok(memory(page.parse().map_err(|_| Error::Unsupported(format!("{page} is no number")))?));
         }
         act(&key, b"{}")
     }
