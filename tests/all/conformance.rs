@@ -146,6 +146,19 @@ macro_rules! every_case {
     };
 }
 
+/// A few, for an emulator that is slow.
+macro_rules! few_cases {
+    ($subject:expr) => {
+        cases! {
+            $subject;
+            crate::conformance::vault::prefixes as cases_20_to_23_prefixes,
+            crate::conformance::contract::a_leaf_and_a_folder_of_one_name_are_unrelated as a_leaf_and_a_folder_of_one_name_are_unrelated,
+            crate::conformance::contract::deleting_what_is_missing_changes_nothing as deleting_what_is_missing_changes_nothing,
+            crate::conformance::contract::batches_apply_in_order as batches_apply_in_order,
+        }
+    };
+}
+
 mod on_the_filesystem_guest {
     every_case!(super::filesystem());
     cases!(super::filesystem(); crate::conformance::contract::limits_are_kept_to_the_byte as limits_are_kept_to_the_byte);
@@ -166,13 +179,7 @@ mod on_dynamodb_in_memory {
 }
 
 mod on_dynamodb_with_moto {
-    cases! {
-        super::dynamodb(super::Emulator::Moto);
-        crate::conformance::vault::prefixes as cases_20_to_23_prefixes,
-        crate::conformance::contract::a_leaf_and_a_folder_of_one_name_are_unrelated as a_leaf_and_a_folder_of_one_name_are_unrelated,
-        crate::conformance::contract::deleting_what_is_missing_changes_nothing as deleting_what_is_missing_changes_nothing,
-        crate::conformance::contract::batches_apply_in_order as batches_apply_in_order,
-    }
+    few_cases!(super::dynamodb(super::Emulator::Moto));
 }
 
 mod on_dynamodb_with_strict_fencing_in_memory {
@@ -180,13 +187,7 @@ mod on_dynamodb_with_strict_fencing_in_memory {
 }
 
 mod on_dynamodb_with_strict_fencing_with_moto {
-    cases! {
-        super::fenced_dynamodb(super::Emulator::Moto);
-        crate::conformance::vault::prefixes as cases_20_to_23_prefixes,
-        crate::conformance::contract::a_leaf_and_a_folder_of_one_name_are_unrelated as a_leaf_and_a_folder_of_one_name_are_unrelated,
-        crate::conformance::contract::deleting_what_is_missing_changes_nothing as deleting_what_is_missing_changes_nothing,
-        crate::conformance::contract::batches_apply_in_order as batches_apply_in_order,
-    }
+    few_cases!(super::fenced_dynamodb(super::Emulator::Moto));
 }
 
 /// The native implementation on an emulator that is not ours (what is large takes too long there), and on ours.

@@ -15,12 +15,11 @@ mod refresh;
 mod signatures;
 mod units;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use cofferdam_aws::{BillingMode, Credentials, DynamoDb, Egress, EgressOptions, Identity, Sources, TableSpec};
+use cofferdam_aws::{Credentials, DynamoDb, Egress, EgressOptions, Identity, Sources, TableSpec};
 use cofferdam_backend::{Lease, Storage};
 use cofferdam_emulator::{Client, Dynalite, Keys, Mini, Moto, Proxy, Upstream};
 use cofferdam_runtime::{Aws, Component, OpenError, Runtime, RuntimeOptions, Source, StorageBackend, StorageConfig};
@@ -87,20 +86,6 @@ pub(crate) async fn bare(upstream: Upstream) -> Ground {
     Ground { proxy: Proxy::start(upstream).await.unwrap(), table, name, client, _aside: aside }
 }
 
-/// A table as Vault makes it.
-pub(crate) fn spec() -> TableSpec {
-    TableSpec {
-        name: String::new(),
-        read_capacity: 5,
-        write_capacity: 5,
-        billing_mode: BillingMode::Provisioned,
-        point_in_time_recovery: false,
-        deletion_protection: false,
-        tags: BTreeMap::new(),
-        sse_kms_key_id: None,
-    }
-}
-
 /// How the guest is opened.
 pub(crate) struct Opening<'a> {
     pub(crate) settings: Vec<(&'a str, &'a str)>,
@@ -112,7 +97,7 @@ pub(crate) struct Opening<'a> {
 
 impl Default for Opening<'_> {
     fn default() -> Self {
-        Opening { settings: Vec::new(), keys: Keys::any(), lease: None, spec: spec(), pool: 16 }
+        Opening { settings: Vec::new(), keys: Keys::any(), lease: None, spec: TableSpec::new(""), pool: 16 }
     }
 }
 

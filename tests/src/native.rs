@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits, Operation, Page, Result, ScanPage, Storage};
+use cofferdam_test_support::one_by_one;
 use serde::{Deserialize, Serialize};
 
 /// The directory for files that are being written, shared with the guest so that it is no folder in either.
@@ -228,13 +229,7 @@ impl Storage for Native {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        for operation in operations {
-            match operation {
-                Operation::Put(key, value) => self.put(&key, value).await?,
-                Operation::Delete(key) => self.delete(&key).await?,
-            }
-        }
-        Ok(())
+        one_by_one(self, operations).await
     }
 
     /// Everything in one page of segment 0.

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits, Operation, Page, Result, ScanPage, Storage};
 use cofferdam_emulator::Client;
+use cofferdam_test_support::one_by_one;
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
@@ -220,13 +221,7 @@ impl Storage for Native {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        for operation in operations {
-            match operation {
-                Operation::Put(key, value) => self.put(&key, value).await?,
-                Operation::Delete(key) => self.delete(&key).await?,
-            }
-        }
-        Ok(())
+        one_by_one(self, operations).await
     }
 
     /// Everything in one page of segment 0.

@@ -14,6 +14,7 @@ use cofferdam_guest::{Error, Result};
 use crate::item::{IDENTITY, Item};
 use crate::place::Place;
 use crate::store::{Store, incomplete};
+use crate::transport::{CANCELLED_FOR_CONFLICT, CANCELLED_FOR_LOAD};
 
 /// The most parts of a transaction, the condition among them.
 const PARTS: usize = 100;
@@ -97,7 +98,7 @@ impl Store {
             Some(Error::Conflict(format!("the lock {:?} is not held by this server any more", fence.key)))
         } else if any("ItemCollectionSizeLimitExceeded") {
             Some(Error::Exhausted("TransactWriteItems: the item collection is full".to_owned()))
-        } else if any("ThrottlingError") || any("ProvisionedThroughputExceeded") || any("TransactionConflict") {
+        } else if CANCELLED_FOR_LOAD.into_iter().any(any) || any(CANCELLED_FOR_CONFLICT) {
             Some(Error::Throttled(self.transport.delay()))
         } else {
             None

@@ -34,6 +34,12 @@ pub(crate) const THROTTLES: [&str; 8] = [
 /// The code of a single write that met a transaction.
 pub(crate) const CONFLICT: &str = "TransactionConflictException";
 
+/// Reasons of a cancelled transaction with which DynamoDB asks for less.
+pub(crate) const CANCELLED_FOR_LOAD: [&str; 2] = ["ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// The reason of a cancelled transaction that met another.
+pub(crate) const CANCELLED_FOR_CONFLICT: &str = "TransactionConflict";
+
 /// The most retries after conflicts.
 const CONFLICT_RETRIES: u32 = 40;
 
@@ -180,9 +186,9 @@ fn cancelled(body: &[u8]) -> Option<Reason> {
     let says = |code: &str| body.windows(code.len()).any(|window| window == code.as_bytes());
     if ["ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded", "ValidationError"].into_iter().any(says) {
         None
-    } else if ["ThrottlingError", "ProvisionedThroughputExceeded"].into_iter().any(says) {
+    } else if CANCELLED_FOR_LOAD.into_iter().any(says) {
         Some(Reason::Throttled)
-    } else if says("TransactionConflict") {
+    } else if says(CANCELLED_FOR_CONFLICT) {
         Some(Reason::Conflict)
     } else {
         None

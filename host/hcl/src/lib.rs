@@ -27,6 +27,7 @@ mod strings;
 
 pub use ast::{Item, Key, Kind, Number, Object, Pos, Value};
 pub use duration::{parse_duration, parse_size};
+pub use read::parse_boolean;
 
 /// Deepest nesting of objects and lists that is parsed.
 pub const MAX_DEPTH: usize = 100;

@@ -5,6 +5,15 @@ use crate::duration::{parse_duration, parse_size};
 use crate::{Error, Item, Kind, Object, Result, Value};
 use std::time::Duration;
 
+/// A boolean in Go's spellings, which are those that Vault takes.
+pub fn parse_boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 impl Value {
     fn wrong<T>(&self, wanted: &str) -> Result<T> {
         Err(Error::new(self.pos, format!("expected {wanted}, found {}", self.described())))
@@ -54,11 +63,9 @@ impl Value {
         match &self.kind {
             Kind::Bool(value) => Ok(*value),
             Kind::Number(number) => Ok(number.to_f64() != 0.0),
-            Kind::String(text) => match text.as_str() {
-                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-                "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-                other => Err(Error::new(self.pos, format!("expected true or false, found {other:?}"))),
-            },
+            Kind::String(text) => {
+                parse_boolean(text).ok_or_else(|| Error::new(self.pos, format!("expected true or false, found {text:?}")))
+            }
             Kind::List(_) | Kind::Object(_) | Kind::Null => self.wrong("true or false"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cofferdam_backend::{Error, Lease};
 use metrics::{Counter, Gauge};
@@ -212,6 +212,11 @@ impl<C: Contract> Guest<C> {
     /// Whether calls must run on a thread that may block.
     pub(crate) fn blocks(&self) -> bool {
         self.grants.directory.is_some()
+    }
+
+    /// The time of day: of the service that the guest is granted, if it is one.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.grants.aws.as_ref().map_or_else(SystemTime::now, |aws| aws.now())
     }
 
     /// An instance that has not been attached.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use cofferdam_backend::{Error, Held, Key, Limits, Lock, Result};
 use wasmtime::Store;
 
-use crate::aws::Aws;
 use crate::breach::contract;
 use crate::guest::Failure;
 use crate::metrics::Operation;
@@ -25,13 +24,11 @@ const IDENTITY: usize = 128;
 pub struct LockBackend {
     pool: Arc<Pool<StorageContract>>,
     limits: Limits,
-    /// Whose clock counts.
-    aws: Option<Arc<dyn Aws>>,
 }
 
 impl LockBackend {
-    pub(crate) fn new(pool: Arc<Pool<StorageContract>>, limits: Limits, aws: Option<Arc<dyn Aws>>) -> LockBackend {
-        LockBackend { pool, limits, aws }
+    pub(crate) fn new(pool: Arc<Pool<StorageContract>>, limits: Limits) -> LockBackend {
+        LockBackend { pool, limits }
     }
 }
 
@@ -141,6 +138,6 @@ impl Lock for LockBackend {
     }
 
     fn now(&self) -> SystemTime {
-        self.aws.as_ref().map_or_else(SystemTime::now, |aws| aws.now())
+        self.pool.guest.now()
     }
 }

@@ -36,10 +36,9 @@ impl StorageBackend {
         if found == World::Seal {
             return Err(OpenError::World { name: component.name().to_owned(), wanted: "storage", found });
         }
-        let aws = config.grants.aws.clone();
         let guest = Guest::<StorageContract>::link(component, config)?;
         let (pool, descriptor) = Pool::open(guest, descriptor).await?;
-        let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits, aws)));
+        let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits)));
         let folders = Folders::new(descriptor.features.atomic_folders, pool.guest.limits.unknown);
         Ok(Arc::new(StorageBackend { pool, folders, descriptor, lock }))
     }

@@ -10,7 +10,7 @@ use cofferdam_emulator::{Action, Dynalite, Mini, Request, Rule, Upstream};
 use cofferdam_runtime::OpenError;
 use serde_json::{Value, json};
 
-use super::{Emulator, Ground, Opening, bare, ground, spec};
+use super::{Emulator, Ground, Opening, bare, ground};
 use crate::conformance::{get, key, put};
 
 fn sent(requests: &[Request], operation: &str) -> Vec<Value> {
@@ -54,7 +54,7 @@ async fn what_the_operator_wants_of_a_new_table_is_in_the_request() {
         deletion_protection: true,
         tags: BTreeMap::from([("team".to_owned(), "a".to_owned()), ("env".to_owned(), "b".to_owned())]),
         sse_kms_key_id: Some("alias/table".to_owned()),
-        ..spec()
+        ..TableSpec::new("")
     };
     let settings = vec![
         ("billing_mode", "PAY_PER_REQUEST"),
@@ -77,7 +77,7 @@ async fn what_the_operator_wants_of_a_new_table_is_in_the_request() {
 async fn a_table_that_is_there_is_never_changed() {
     let ground = ground(Emulator::Dynalite).await;
     let settings = vec![("billing_mode", "PAY_PER_REQUEST"), ("point_in_time_recovery", "true")];
-    let spec = TableSpec { billing_mode: BillingMode::PayPerRequest, point_in_time_recovery: true, ..spec() };
+    let spec = TableSpec { billing_mode: BillingMode::PayPerRequest, point_in_time_recovery: true, ..TableSpec::new("") };
     ground.open_with(Opening { settings, spec, ..Opening::default() }).await.unwrap();
     let operations: Vec<String> = ground.proxy.take().into_iter().map(|request| request.operation).collect();
     assert_eq!(operations, ["DescribeTable"]);

@@ -10,7 +10,7 @@ use cofferdam_runtime::{Component, OpenError, Source, StorageBackend, StorageCon
 use metrics::with_local_recorder;
 use serde_json::{Value, json};
 
-use super::{Emulator, Ground, bare, credentials, ground, spec};
+use super::{Emulator, Ground, bare, credentials, ground};
 use crate::conformance::key;
 use crate::runtime::counting::Counters;
 use crate::runtime::{RUNTIME, path};
@@ -23,7 +23,7 @@ const BODY: usize = 1 << 20;
 async fn opened(ground: &Ground, settings: &[(&str, String)]) -> Result<Arc<StorageBackend>, OpenError> {
     let options = EgressOptions { max_request_bytes: BODY, ..ground.egress() };
     let egress = Egress::new("main", options, credentials(&Keys::any()).await).unwrap();
-    let spec = TableSpec { name: ground.name.clone(), point_in_time_recovery: true, ..spec() };
+    let spec = TableSpec { point_in_time_recovery: true, ..TableSpec::new(&ground.name) };
     let mut config = StorageConfig::new("main");
     config.grants.aws = Some(DynamoDb::new(spec, egress, None));
     config.settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();

@@ -3,7 +3,6 @@
 //! what is stored; raw, in hexadecimal, in base64. The same search finds what was planted.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -11,15 +10,16 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use cofferdam_aws::{DynamoDb, LOG_FILTER_DENY};
+use cofferdam_aws::{DynamoDb, LOG_FILTER_DENY, TableSpec};
 use cofferdam_backend::{Error, Held, Operation, Storage};
 use cofferdam_emulator::{Action, Keys, Rule};
 use cofferdam_runtime::{Aws, AwsCall, AwsResponse, AwsSendError, StorageBackend};
 use futures_util::future::join_all;
 use tracing_subscriber::EnvFilter;
 
-use super::{Emulator, Ground, credentials, ground, spec};
+use super::{Emulator, Ground, credentials, ground};
 use crate::conformance::{delete, get, key, list, put, scan};
+use crate::hostile::Lines;
 
 /// A secret in the forms in which it could lie about. Base64 is looked for at each of the three offsets that a longer text could give it.
 fn forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
@@ -146,20 +146,6 @@ impl Aws for Tap {
     }
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Every operation, many faults; `look` after each round. `planted` is stored as a value in several forms, each many times over, since what is freed is
 /// soon written over.
 async fn mixed_run(ground: &Ground, storage: &StorageBackend, planted: &str, look: impl Fn()) {
@@ -226,7 +212,7 @@ fn no_secret_is_where_a_guest_or_a_reader_of_the_log_could_see_it() {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let ground = ground(Emulator::Dynalite).await;
             let traffic = Arc::new(Mutex::new(Vec::new()));
-            let inner = ground.binding(credentials(&keys).await, spec(), None);
+            let inner = ground.binding(credentials(&keys).await, TableSpec::new(""), None);
             let tap = Arc::new(Tap { inner, traffic: Arc::clone(&traffic) });
             let shown = format!("{tap:?} {}", tap.describe());
             let settings = [("dynamodb_max_retries", "3"), ("read_capacity", "5")];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cofferdam_aws::{Credentials, Identity, Sources};
+use cofferdam_aws::{Credentials, Identity, Sources, TableSpec};
 use cofferdam_backend::Storage;
 use cofferdam_emulator::{Action, Rule};
 use futures_util::future::join_all;
@@ -14,7 +14,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Emulator, REGION, ground, spec};
+use super::{Emulator, REGION, ground};
 use crate::conformance::{get, key, put};
 
 /// How long each set of keys lives.
@@ -61,7 +61,7 @@ async fn no_request_fails_across_a_refresh() {
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let me in")];
     let credentials = Credentials::open(Identity::default(), REGION, &Sources::of(variables)).await.unwrap();
     let ground = ground(Emulator::Mini).await;
-    let binding = ground.binding(credentials, spec(), None);
+    let binding = ground.binding(credentials, TableSpec::new(""), None);
     // No retries: what a refresh would break is seen.
     let guest = ground.open_through(binding, &[("dynamodb_max_retries", "0")], None, 8).await.unwrap();
     let end = Instant::now() + 2 * LIFE + Duration::from_secs(1);
@@ -99,7 +99,10 @@ async fn an_expired_token_is_replaced_and_the_request_repeated() {
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let me in")];
     let credentials = Credentials::open(Identity::default(), REGION, &Sources::of(variables)).await.unwrap();
     let ground = ground(Emulator::Mini).await;
-    let guest = ground.open_through(ground.binding(credentials, spec(), None), &[("dynamodb_max_retries", "0")], None, 8).await.unwrap();
+    let guest = ground
+        .open_through(ground.binding(credentials, TableSpec::new(""), None), &[("dynamodb_max_retries", "0")], None, 8)
+        .await
+        .unwrap();
     let before = given.load(Ordering::SeqCst);
     ground.proxy.take();
     ground.proxy.rule(Rule::new(Action::Refuse("ExpiredTokenException")).times(1));

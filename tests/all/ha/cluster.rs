@@ -8,45 +8,32 @@ use cofferdam_aws::{DynamoDb, Egress, EgressOptions, TableSpec};
 use cofferdam_backend::{Fencing, Lease};
 use cofferdam_emulator::{Keys, Mini, Proxy};
 use cofferdam_vault::core::{Core, Elsewhere, InitRequest, Options, UnsealRequest};
-use cofferdam_vault::ha::HaOptions;
+use cofferdam_vault::ha::{HaOptions, Times};
 use cofferdam_vault::logical::{Error, Operation, Request, Result};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::journal::{Story, story};
-use crate::dynamodb::{REGION, credentials, open_on, spec};
+use crate::dynamodb::{REGION, credentials, open_on};
 
 const TABLE: &str = "shared";
 /// No test waits longer for something that must happen.
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
-/// The times of all servers.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
-    pub(super) ttl: Duration,
-    pub(super) renew: Duration,
-    pub(super) margin: Duration,
-}
-
-/// Short, and yet not lost to a busy machine.
-pub(super) const TIMES: Times =
-    Times { ttl: Duration::from_millis(900), renew: Duration::from_millis(150), margin: Duration::from_millis(200) };
-
-const RETRY: Duration = Duration::from_millis(50);
-const STEP_DOWN: Duration = Duration::from_millis(300);
+/// The times of all servers: short, and yet not lost to a busy machine.
+pub(super) const TIMES: Times = Times {
+    ttl: Duration::from_millis(900),
+    renew: Duration::from_millis(150),
+    retry: Duration::from_millis(50),
+    margin: Duration::from_millis(200),
+    step_down_pause: Duration::from_millis(300),
+};
 
 /// By how many seconds a server's wall clock is off, and that of the service as it sees it. The service checks signatures unless its clock is right.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Clocks {
     pub(super) wall: i64,
     pub(super) service: i64,
-}
-
-impl Times {
-    /// How long a lock is not renewed before another takes it.
-    pub(super) fn silence(self) -> Duration {
-        self.ttl + self.margin
-    }
 }
 
 /// One server. Its tasks run on threads of its own.
@@ -78,19 +65,12 @@ impl Server {
             async move {
                 let keys = Keys { access: name(number), ..Keys::any() };
                 let egress = Egress::new("main", egress, credentials(&keys).await).unwrap();
-                let binding = DynamoDb::new(TableSpec { name: TABLE.to_owned(), ..spec() }, egress, Some(Arc::clone(&lease)));
+                let binding = DynamoDb::new(TableSpec::new(TABLE), egress, Some(Arc::clone(&lease)));
                 open_on(TABLE, binding, &[("dynamodb_max_retries", "2")], Some(lease), 16).await.unwrap()
             }
         };
         let storage = handle.spawn(opening).await.unwrap();
-        let ha = HaOptions {
-            ttl: times.ttl,
-            renew: times.renew,
-            retry: RETRY,
-            margin: times.margin,
-            step_down_pause: STEP_DOWN,
-            ..HaOptions::new(storage.lock().unwrap(), Arc::clone(&lease))
-        };
+        let ha = HaOptions { lock: storage.lock().unwrap(), lease: Arc::clone(&lease), times };
         let address = format!("http://server-{number}:8200");
         let month = Duration::from_secs(768 * 3_600);
         let options = Options {

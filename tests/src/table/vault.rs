@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Folder, Key, Operation, Page, Result, ScanPage, Storage};
+use cofferdam_test_support::one_by_one;
 use serde_json::{Value, json};
 
 use super::{Native, Table, folders, item, page, place, primary};
@@ -81,13 +82,7 @@ impl Storage for Vault {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        for operation in operations {
-            match operation {
-                Operation::Put(key, value) => self.put(&key, value).await?,
-                Operation::Delete(key) => self.delete(&key).await?,
-            }
-        }
-        Ok(())
+        one_by_one(self, operations).await
     }
 
     async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {

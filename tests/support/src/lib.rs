@@ -13,6 +13,17 @@ use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits,
 
 pub use shared::{Hold, Link, Node, Shared};
 
+/// A batch as a storage does it that has nothing better: one operation after the other, until an error.
+pub async fn one_by_one(storage: &impl Storage, operations: Vec<Operation>) -> Result<()> {
+    for operation in operations {
+        match operation {
+            Operation::Put(key, value) => storage.put(&key, value).await?,
+            Operation::Delete(key) => storage.delete(&key).await?,
+        }
+    }
+    Ok(())
+}
+
 /// Entries in memory. Clones share them.
 #[derive(Clone)]
 pub struct Memory {
@@ -168,13 +179,7 @@ impl Storage for Cut {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        for operation in operations {
-            match operation {
-                Operation::Put(key, value) => self.put(&key, value).await?,
-                Operation::Delete(key) => self.delete(&key).await?,
-            }
-        }
-        Ok(())
+        one_by_one(self, operations).await
     }
 
     async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {

@@ -24,7 +24,7 @@ pub(super) fn check(operation: &Operation, body: &Value<'_>, fence: &Fence) -> R
     let Some(check) = first.and_then(|item| item.member("ConditionCheck")) else {
         return refused("with strict fencing the first item of TransactItems is a ConditionCheck of the lock");
     };
-    if check.member("Key").and_then(ItemKey::read).as_ref() != Some(&ItemKey::of_lock(fence.key.as_str())) {
+    if !check.member("Key").and_then(ItemKey::read).is_some_and(|key| key.is_of_lock(fence.key.as_str())) {
         return refused("the ConditionCheck is not on the item of the lock");
     }
     if !holds(check, &fence.identity) {

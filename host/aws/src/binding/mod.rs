@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use self::operations::{Body, Operation};
 use self::refusal::{Reason, Refusal};
-use self::shape::{ItemKey, Scope};
+use self::shape::Scope;
 use crate::egress::{Class, Egress, Outgoing, failure};
 use crate::scan;
 
@@ -63,9 +63,8 @@ impl DynamoDb {
         let fence = self.lease.as_ref().and_then(|lease| lease.fence());
         match &operation.body {
             Body::Members(members) => {
-                let locks = [Some(LEADERSHIP), fence.as_ref().map(|fence| fence.key.as_str())]
-                    .map(|key| ItemKey::of_lock(key.unwrap_or(LEADERSHIP)));
-                Scope { table: &self.table.name, purpose: call.purpose, locks: &locks }.record(&value, members)?;
+                let locks = [Some(LEADERSHIP), fence.as_ref().map(|fence| fence.key.as_str())];
+                Scope { table: &self.table.name, purpose: call.purpose, locks }.record(&value, members)?;
             }
             Body::Creation if !call.missing => {
                 return Err(Refusal::new(Reason::Creation, "a table is created only after the service has said that it is missing"));

@@ -56,21 +56,19 @@ pub(super) const fn must(name: &'static str, shape: Shape) -> Member {
 }
 
 /// Path and Key of an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct ItemKey<'a> {
     pub(super) path: Cow<'a, str>,
     pub(super) key: Cow<'a, str>,
 }
 
-impl ItemKey<'static> {
-    /// Where the lock of this key is kept, as Vault has it: `core/lock` is the item `_lock` of `core`.
-    pub(super) fn of_lock(key: &str) -> ItemKey<'static> {
-        let (path, name) = key.rsplit_once('/').unwrap_or((" ", key));
-        ItemKey { path: Cow::Owned(path.to_owned()), key: Cow::Owned(format!("_{name}")) }
-    }
-}
-
 impl<'a> ItemKey<'a> {
+    /// Whether the lock of this key is kept here, as Vault has it: `core/lock` is the item `_lock` of `core`.
+    pub(super) fn is_of_lock(&self, lock: &str) -> bool {
+        let (path, name) = lock.rsplit_once('/').unwrap_or((" ", lock));
+        self.path == path && self.key.strip_prefix('_') == Some(name)
+    }
+
     /// Reads the members Path and Key.
     pub(super) fn read(value: &Value<'a>) -> Option<ItemKey<'a>> {
         let text = |name| match value.member(name)?.members()? {
@@ -85,8 +83,8 @@ impl<'a> ItemKey<'a> {
 pub(super) struct Scope<'a> {
     pub(super) table: &'a str,
     pub(super) purpose: Purpose,
-    /// The lock items, which no mutation of data may touch.
-    pub(super) locks: &'a [ItemKey<'static>],
+    /// The locks whose items no mutation of data may touch.
+    pub(super) locks: [Option<&'a str>; 2],
 }
 
 impl Scope<'_> {
@@ -160,7 +158,7 @@ impl Scope<'_> {
         if self.purpose == Purpose::Lock && !key.key.starts_with('_') {
             return Err(Refusal::new(Reason::Lock, "only lock items may be used here"));
         }
-        if changed && self.purpose != Purpose::Lock && self.locks.iter().any(|lock| lock == key) {
+        if changed && self.purpose != Purpose::Lock && self.locks.into_iter().flatten().any(|lock| key.is_of_lock(lock)) {
             return Err(Refusal::new(Reason::Lock, "a lock item may not be changed as data"));
         }
         Ok(())

@@ -49,6 +49,23 @@ pub struct TableSpec {
 }
 
 impl TableSpec {
+    /// Vault's capacity units, of both kinds.
+    pub const CAPACITY: u64 = 5;
+
+    /// The table of this name, as Vault makes it.
+    pub fn new(name: impl Into<String>) -> TableSpec {
+        TableSpec {
+            name: name.into(),
+            read_capacity: TableSpec::CAPACITY,
+            write_capacity: TableSpec::CAPACITY,
+            billing_mode: BillingMode::default(),
+            point_in_time_recovery: false,
+            deletion_protection: false,
+            tags: BTreeMap::new(),
+            sse_kms_key_id: None,
+        }
+    }
+
     /// The request that creates it, without members that say what is so anyway.
     fn creation(&self) -> Value {
         let attribute = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});

@@ -6,6 +6,7 @@
 use super::profile::Profile;
 use super::sources::variable;
 use super::{CredentialsError, Identity, Sources, imds};
+use crate::egress::endpoint::is_region;
 
 const FALLBACK: &str = "us-east-1";
 const DYNAMODB: &str = "AWS_DYNAMODB_REGION";
@@ -32,9 +33,7 @@ pub async fn region(
         RegionRule::DynamoDb => dynamodb(configured, sources),
         RegionRule::Kms => kms(configured, identity, sources).await?,
     };
-    // It becomes part of a host name.
-    let fits = !region.is_empty() && region.len() <= 63 && region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !fits {
+    if !is_region(&region) {
         return Err(CredentialsError::Configuration(format!("{from}: {region:?} is no AWS region, such as eu-west-1")));
     }
     Ok((region, from))

@@ -28,8 +28,7 @@ impl Endpoint {
     /// From the operator's options.
     pub(super) fn resolve(options: &EgressOptions) -> Result<Endpoint, EgressError> {
         let region = &options.region;
-        let fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !(1..=32).contains(&region.len()) || !region.bytes().all(fit) || region.starts_with('-') || region.ends_with('-') {
+        if !is_region(region) {
             return Err(EgressError::Region(region.clone()));
         }
         match &options.endpoint {
@@ -95,6 +94,12 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme(), self.authority.to_str().unwrap_or_default())
     }
+}
+
+/// Whether a text can be the name of a region. It becomes part of a host name.
+pub(crate) fn is_region(text: &str) -> bool {
+    let fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(fit) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// The domain of a region's partition.

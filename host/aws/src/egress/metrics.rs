@@ -109,14 +109,14 @@ pub(super) struct Measure<'a> {
 impl Measure<'_> {
     pub(super) fn finish(mut self, result: &Result<AwsResponse, AwsSendError>) {
         self.done = true;
-        let (ok, seconds) = self.meter.answered.get(self.class as usize).map_or((None, None), |(ok, seconds)| (Some(ok), Some(seconds)));
-        if let (Ok(_), Some(seconds)) = (result, seconds) {
+        let answered = self.meter.answered.get(self.class as usize);
+        if let (Ok(answer), Some((ok, seconds))) = (result, answered) {
             seconds.record(self.start.elapsed());
+            if (200..300).contains(&answer.status) {
+                return ok.increment(1);
+            }
         }
-        match (result, ok) {
-            (Ok(AwsResponse { status: 200..=299, .. }), Some(ok)) => ok.increment(1),
-            _ => self.record(outcome(result)),
-        }
+        self.record(outcome(result));
     }
 
     fn record(&self, outcome: &'static str) {

@@ -29,7 +29,7 @@ use crate::credentials::{Credentials, CredentialsError};
 
 mod clock;
 mod dial;
-mod endpoint;
+pub(crate) mod endpoint;
 mod exchange;
 pub(crate) mod failure;
 pub mod metrics;

@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         ScanError::Grammar(self.at)
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
+    fn pass(&mut self, byte: u8) -> Result<(), ScanError> {
         if self.peek() != Some(byte) {
             return Err(self.error());
         }
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
                 _ => return Err(self.error()),
             };
             self.space();
-            self.expect(b':')?;
+            self.pass(b':')?;
             self.space();
             members.push((name, self.value(depth + 1)?));
             if self.last(b'}')? {

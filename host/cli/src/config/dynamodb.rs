@@ -217,7 +217,7 @@ fn table_name(text: &str) -> Result<String, String> {
 /// Zero is the default, as in Vault.
 fn capacity(of: &str, text: &str) -> Result<u64, String> {
     match text.parse::<u32>() {
-        Ok(0) => Ok(5),
+        Ok(0) => Ok(TableSpec::CAPACITY),
         Ok(units) => Ok(units.into()),
         Err(_) => Err(format!("invalid {of} capacity: {text:?}: expected a whole number of capacity units, such as 5")),
     }

@@ -6,37 +6,11 @@ use super::files::Source;
 use super::keys::Scope;
 use super::{ConfigError, schema};
 use cofferdam_hcl::{Item, Object, Value};
-use cofferdam_vault::ha::HaOptions;
+use cofferdam_vault::ha::Times;
 use std::time::Duration;
 
 /// Below this a busy machine misses its own times.
 const LEAST: Duration = Duration::from_millis(100);
-
-/// When the lock is renewed, looked at and taken over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Times {
-    ttl: Duration,
-    renew: Duration,
-    retry: Duration,
-    margin: Duration,
-    step_down_pause: Duration,
-}
-
-impl Default for Times {
-    /// Those of Vault, and a margin.
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self { ttl: seconds(15), renew: seconds(5), retry: seconds(1), margin: seconds(5), step_down_pause: seconds(10) }
-    }
-}
-
-impl Times {
-    /// Puts them into what a server of several needs.
-    pub(crate) fn apply(&self, options: HaOptions) -> HaOptions {
-        let Self { ttl, renew, retry, margin, step_down_pause } = *self;
-        HaOptions { ttl, renew, retry, margin, step_down_pause, ..options }
-    }
-}
 
 /// Reads the block.
 pub(super) fn read(file: &Source, item: &Item, body: &Object) -> Result<Times, ConfigError> {

@@ -68,9 +68,5 @@ impl Given {
 
 /// A switch in Go's spellings, which are those that Vault takes.
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(format!("expected true or false, found {other:?}")),
-    }
+    cofferdam_hcl::parse_boolean(text).ok_or_else(|| format!("expected true or false, found {text:?}"))
 }

@@ -13,6 +13,7 @@ use super::{ConfigError, Environment, Place, check_address, ha, pool};
 use cofferdam_backend::Fencing;
 use cofferdam_hcl::{Item, Kind, Object, Value};
 use cofferdam_runtime::{GuestLimits, PoolOptions};
+use cofferdam_vault::ha::Times;
 use std::path::PathBuf;
 
 /// What a storage stanza says.
@@ -44,7 +45,7 @@ pub(crate) struct Ha {
     /// How a former leader is kept from writing.
     pub fencing: Fencing,
     /// By which times.
-    pub times: ha::Times,
+    pub times: Times,
     /// Who turned it on.
     pub origin: Origin,
 }
@@ -73,7 +74,7 @@ pub(super) struct Draft {
     dynamodb: Option<dynamodb::Draft>,
     ha_enabled: Option<Given>,
     fencing: Option<Given>,
-    times: Option<(ha::Times, Origin)>,
+    times: Option<(Times, Origin)>,
     /// The address that clients are told, where the top level names none.
     pub redirect_addr: Option<String>,
     /// The address that other servers would be told, where the top level names none.
@@ -227,7 +228,7 @@ impl Draft {
         let fencing = self.fencing.as_ref().map(|given| given.parse("fencing", fencing)).transpose()?;
         storage.ha = match ha {
             Some(given) if given.parse("ha_enabled", switch)? => {
-                let times = self.times.as_ref().map(|(times, _)| times.clone()).unwrap_or_default();
+                let times = self.times.as_ref().map(|(times, _)| *times).unwrap_or_default();
                 Some(Ha { fencing: fencing.unwrap_or_default(), times, origin: given.origin })
             }
             _ => None,

@@ -52,7 +52,7 @@ fn availability(config: &Config, storage: &Opened) -> String {
                 Fencing::Lease => "lease",
                 Fencing::Strict => "strict",
             };
-            let (ttl, renew) = (go_duration(options.ttl), go_duration(options.renew));
+            let (ttl, renew) = (go_duration(options.times.ttl), go_duration(options.times.renew));
             format!("enabled (lock lives {ttl}, renewed every {renew}, fencing: {fencing}); this server waits for the lock once unsealed")
         }
         _ if storage.component.inspect().world == World::StorageHa => "disabled (ha_enabled is not set: run one server only)".to_owned(),

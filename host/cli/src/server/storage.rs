@@ -60,7 +60,7 @@ pub(crate) async fn open(config: &Config) -> Result<Opened, Failure> {
     }
     let storage = runtime.storage(&component, request).await.map_err(|error| at(&error))?;
     let inspection = component.inspect();
-    let ha = ha.zip(lease).and_then(|(ha, lease)| Some(ha.times.apply(HaOptions::new(storage.lock()?, lease))));
+    let ha = ha.zip(lease).and_then(|(ha, lease)| Some(HaOptions { lock: storage.lock()?, lease, times: ha.times }));
     let opened = Opened { storage, ha, origin: found.origin, granted, fsync_off: fsync_off(stanza), component: component.clone() };
     tracing::info!(
         storage = %stanza.kind,
@@ -101,7 +101,7 @@ impl Opened {
 }
 
 fn fsync_off(storage: &Storage) -> bool {
-    storage.settings.iter().any(|(name, value)| name == "fsync" && matches!(value.as_str(), "false" | "False" | "FALSE" | "f" | "F" | "0"))
+    storage.settings.iter().any(|(name, value)| name == "fsync" && cofferdam_hcl::parse_boolean(value) == Some(false))
 }
 
 /// Where compiled components are kept; the runtime checks that nobody else can write there. The first that is set of

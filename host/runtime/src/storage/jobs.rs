@@ -14,7 +14,7 @@ use crate::guest::Failure;
 use crate::metrics;
 use crate::pool::{Job, Pool};
 use crate::since_v0_1::exports::storage as wit;
-use crate::since_v0_1::{StorageContract, StorageExports};
+use crate::since_v0_1::{self, StorageContract, StorageExports};
 use crate::state::State;
 
 /// The longest cursor of a scan, in bytes.
@@ -29,6 +29,11 @@ impl Job<StorageContract> for Get {
     async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<Option<Bytes>, Failure> {
         Ok(exports.storage.call_get(store, self.0.as_str()).await??.map(Bytes::from))
     }
+}
+
+/// A guest's answer, or how its call failed.
+fn settled<T>(answer: wasmtime::Result<Result<T, since_v0_1::Error>>) -> Result<T, Failure> {
+    Ok(answer??)
 }
 
 /// Whether a call that has failed so may take effect later.
@@ -69,17 +74,13 @@ impl Job<StorageContract> for Put {
             return Ok(());
         }
         let put = folders::Put::begin(&folders, &path).map_err(Failure::Refused)?;
-        let answer = exports.storage.call_put(store, key.as_str(), &value, put.known).await;
-        match answer.map_err(Failure::from).and_then(|answer| answer.map_err(Failure::from)) {
+        let answer = settled(exports.storage.call_put(store, key.as_str(), &value, put.known).await);
+        match &answer {
             Ok(()) => put.end(),
-            Err(failure) => {
-                if !unknown(&failure) {
-                    put.failed();
-                }
-                return Err(failure);
-            }
+            Err(failure) if unknown(failure) => drop(put),
+            Err(_) => put.failed(),
         }
-        Ok(())
+        answer
     }
 }
 
@@ -121,19 +122,13 @@ impl Job<StorageContract> for Prune {
 
     async fn run(self, store: &mut Store<State>, exports: &StorageExports) -> Result<bool, Failure> {
         let Prune(pruning) = self;
-        let answer = exports.storage.call_prune(store, pruning.folder()).await;
-        match answer.map_err(Failure::from).and_then(|answer| answer.map_err(Failure::from)) {
-            Ok(empty) => {
-                pruning.end(empty);
-                Ok(empty)
-            }
-            Err(failure) => {
-                if !unknown(&failure) {
-                    pruning.failed();
-                }
-                Err(failure)
-            }
+        let answer = settled(exports.storage.call_prune(store, pruning.folder()).await);
+        match &answer {
+            Ok(empty) => pruning.end(*empty),
+            Err(failure) if unknown(failure) => drop(pruning),
+            Err(_) => pruning.failed(),
         }
+        answer
     }
 }
 
@@ -229,8 +224,7 @@ impl Job<StorageContract> for Batch {
                 }
             }
         }
-        let answer = exports.storage.call_batch(store, &operations).await;
-        let removed = match answer.map_err(Failure::from).and_then(|answer| answer.map_err(Failure::from)) {
+        let removed = match settled(exports.storage.call_batch(store, &operations).await) {
             Ok(removed) => removed,
             Err(failure) => {
                 if !unknown(&failure) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cofferdam_backend::Fencing;
 use cofferdam_test_support::{Node, Shared};
 use cofferdam_vault::core::{Core, Elsewhere, Options};
-use cofferdam_vault::ha::HaOptions;
+use cofferdam_vault::ha::{HaOptions, Times};
 use serde_json::{Value, json};
 
 use super::{Running, errors, listener, options};
@@ -22,14 +22,14 @@ struct Server {
 
 async fn start(shared: &Shared, api_addr: &str) -> Server {
     let node = shared.node(Fencing::Lease);
-    let ha = HaOptions {
+    let times = Times {
         ttl: Duration::from_millis(1200),
         renew: Duration::from_millis(300),
         retry: Duration::from_millis(25),
         margin: Duration::from_millis(200),
         step_down_pause: Duration::from_secs(2),
-        ..HaOptions::new(Arc::new(node.clone()), node.lease().clone())
     };
+    let ha = HaOptions { lock: Arc::new(node.clone()), lease: node.lease().clone(), times };
     let options = Options { api_addr: api_addr.to_owned(), ha: Some(ha), ..options() };
     let core = Core::new(Arc::new(node.clone()), options);
     let running = Running::start_core(core.clone(), listener(None), ServerOptions::default()).await;

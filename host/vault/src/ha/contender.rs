@@ -74,7 +74,7 @@ impl<'a> Contender<'a> {
     /// Claims the lock, which was read just now, if it may be claimed and this server is fit to lead.
     pub(super) async fn contend(&self, barrier: &Barrier, held: Option<Held>) -> Option<Claim> {
         let own = held.as_ref().is_some_and(|held| self.ha.is_own(&held.identity));
-        let wait = self.ha.options.ttl + self.ha.options.margin;
+        let wait = self.ha.options.times.silence();
         let old = || self.seen.as_ref().is_some_and(|seen| seen.since.until(BootInstant::now()) >= wait);
         if held.is_some() && !own && !old() {
             return None;
@@ -95,7 +95,7 @@ impl<'a> Contender<'a> {
 impl Ha {
     /// One step on the lock, which has little time.
     pub(super) async fn step<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let limit = self.options.step();
+        let limit = self.options.times.step();
         tokio::time::timeout(limit, step).await.unwrap_or(Err(Error::TimedOut(limit)))
     }
 
@@ -111,7 +111,7 @@ impl Ha {
     /// An expiry a TTL from now by the store's time of day, that no claim or renewal of this server has stored before.
     pub(super) fn expires(&self) -> u64 {
         let now = self.options.lock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let end = u64::try_from((now + self.options.ttl).as_nanos()).unwrap_or(u64::MAX);
+        let end = u64::try_from((now + self.options.times.ttl).as_nanos()).unwrap_or(u64::MAX);
         end & !COUNTED | self.claims.fetch_add(1, Ordering::Relaxed) & COUNTED
     }
 
@@ -136,7 +136,7 @@ impl Ha {
                 matches!(read, Ok(Some(held)) if held.identity == identity)
             }
         };
-        let end = sent.after(self.options.ttl);
+        let end = sent.after(self.options.times.ttl);
         // One that took too long is found in the lock at the next look, as this server's own.
         Ok((stored && BootInstant::now() < end).then_some(Claim { fence: Fence { key, identity }, leader, end }))
     }

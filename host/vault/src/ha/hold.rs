@@ -21,7 +21,7 @@ impl Ha {
     /// Takes the lock. One that somebody has left is waited for.
     pub(crate) async fn hold(self: &Arc<Self>, barrier: &Barrier) -> Result<Hold> {
         let options = &self.options;
-        let end = BootInstant::now().after(options.ttl + options.margin + 2 * (options.step() + options.retry));
+        let end = BootInstant::now().after(options.times.silence() + 2 * (options.times.step() + options.times.retry));
         let mut contender = Contender::new(self);
         loop {
             if let Some(held) = contender.look().await
@@ -36,7 +36,7 @@ impl Ha {
                     "another server of this storage holds its lock (core/lock): it initializes the vault, or is active; or the lock cannot be read",
                 ));
             }
-            tokio::time::sleep(options.retry).await;
+            tokio::time::sleep(options.times.retry).await;
         }
     }
 

@@ -56,13 +56,9 @@ pub(crate) use guard::Guard;
 /// The lock that all servers of a storage contend for.
 const LOCK: &str = "core/lock";
 
-/// What a server needs to be one of several.
-#[derive(Clone)]
-pub struct HaOptions {
-    /// The storage's lock.
-    pub lock: Arc<dyn Lock>,
-    /// Leave to write: whatever sends mutations looks at it. Held by nobody else.
-    pub lease: Arc<Lease>,
+/// By which times servers share a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
     /// How long the lock is held without a renewal.
     pub ttl: Duration,
     /// How often it is renewed.
@@ -75,18 +71,18 @@ pub struct HaOptions {
     pub step_down_pause: Duration,
 }
 
-impl HaOptions {
-    /// With the times that Vault has, and a margin of 5 s.
-    pub fn new(lock: Arc<dyn Lock>, lease: Arc<Lease>) -> HaOptions {
-        HaOptions {
-            lock,
-            lease,
-            ttl: Duration::from_secs(15),
-            renew: Duration::from_secs(5),
-            retry: Duration::from_secs(1),
-            margin: Duration::from_secs(5),
-            step_down_pause: Duration::from_secs(10),
-        }
+impl Default for Times {
+    /// Those that Vault has, and a margin of 5 s.
+    fn default() -> Times {
+        let seconds = Duration::from_secs;
+        Times { ttl: seconds(15), renew: seconds(5), retry: seconds(1), margin: seconds(5), step_down_pause: seconds(10) }
+    }
+}
+
+impl Times {
+    /// How long a lock must have read the same before it may be taken over.
+    pub fn silence(&self) -> Duration {
+        self.ttl + self.margin
     }
 
     /// How long one step on the lock may take: three fit into what is left of a lease when its renewal is due.
@@ -95,16 +91,20 @@ impl HaOptions {
     }
 }
 
+/// What a server needs to be one of several.
+#[derive(Clone)]
+pub struct HaOptions {
+    /// The storage's lock.
+    pub lock: Arc<dyn Lock>,
+    /// Leave to write: whatever sends mutations looks at it. Held by nobody else.
+    pub lease: Arc<Lease>,
+    /// When the lock is renewed, looked at and taken over.
+    pub times: Times,
+}
+
 impl fmt::Debug for HaOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HaOptions")
-            .field("lease", &self.lease)
-            .field("ttl", &self.ttl)
-            .field("renew", &self.renew)
-            .field("retry", &self.retry)
-            .field("margin", &self.margin)
-            .field("step_down_pause", &self.step_down_pause)
-            .finish_non_exhaustive()
+        f.debug_struct("HaOptions").field("lease", &self.lease).field("times", &self.times).finish_non_exhaustive()
     }
 }
 
@@ -188,7 +188,7 @@ impl Ha {
 
     /// Where the active server is, as far as this one knows. The lock is read by whoever contends, not for each request.
     pub(crate) fn elsewhere(&self) -> Elsewhere {
-        let holder = locked(&self.holder).clone().filter(|holder| holder.read.until(BootInstant::now()) <= self.options.ttl);
+        let holder = locked(&self.holder).clone().filter(|holder| holder.read.until(BootInstant::now()) <= self.options.times.ttl);
         match holder.and_then(|holder| holder.address) {
             None => Elsewhere::Nobody,
             Some(address) if address.is_empty() => Elsewhere::Unaddressed,

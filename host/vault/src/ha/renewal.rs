@@ -38,7 +38,7 @@ async fn until_lost(ha: &Ha, fence: Fence) -> Loss {
     let Fence { key, identity } = fence;
     let options = &ha.options;
     let mut refused = ha.refused.subscribe();
-    let mut wait = options.renew;
+    let mut wait = options.times.renew;
     loop {
         let doubted = tokio::select! {
             biased;
@@ -53,8 +53,8 @@ async fn until_lost(ha: &Ha, fence: Fence) -> Loss {
             () = options.lease.ended() => return Loss::Expired,
         };
         match renewed {
-            Ok(true) if options.lease.extend(sent.after(options.ttl)) => {
-                wait = options.renew.saturating_sub(sent.until(BootInstant::now()));
+            Ok(true) if options.lease.extend(sent.after(options.times.ttl)) => {
+                wait = options.times.renew.saturating_sub(sent.until(BootInstant::now()));
             }
             Ok(true) => return Loss::Expired,
             Ok(false) => return if doubted { Loss::Conflict } else { Loss::Taken },
@@ -63,7 +63,7 @@ async fn until_lost(ha: &Ha, fence: Fence) -> Loss {
             Err(error) => {
                 metrics::counter!("vault_ha_renew_failures").increment(1);
                 tracing::warn!(%error, remaining = ?options.lease.remaining(), "renewing the lock of the storage failed; this is tried again");
-                wait = options.retry;
+                wait = options.times.retry;
             }
         }
         if doubted {

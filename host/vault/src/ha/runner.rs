@@ -119,7 +119,7 @@ impl Runner {
                         return None;
                     }
                 }
-                () = tokio::time::sleep(ha.options.retry) => {}
+                () = tokio::time::sleep(ha.options.times.retry) => {}
             }
         }
     }
@@ -185,7 +185,7 @@ impl Runner {
     fn after(&mut self, end: End, released: bool) -> bool {
         let options = &self.ha.options;
         // Others get a lock that was not released only once it is old.
-        let others = if released { options.step_down_pause } else { options.ttl + options.margin + options.step_down_pause };
+        let others = if released { options.times.step_down_pause } else { options.times.silence() + options.times.step_down_pause };
         let lost = |reason: &'static str| metrics::counter!("vault_ha_losses", "reason" => reason).increment(1);
         match end {
             End::Lost(loss) => {
@@ -247,7 +247,7 @@ impl Runner {
 
     /// What another server has stored, if it can be read in little time: contending does not wait for data.
     async fn peek(&self, path: &str) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-        match tokio::time::timeout(self.ha.options.step(), self.core.unsealer().peek(path)).await {
+        match tokio::time::timeout(self.ha.options.times.step(), self.core.unsealer().peek(path)).await {
             Ok(Ok(stored)) => stored,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "{path} could not be read");

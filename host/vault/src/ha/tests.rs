@@ -12,7 +12,7 @@ use cofferdam_backend::{BootInstant, Fence, Fencing, Key};
 use cofferdam_test_support::{Node, Shared};
 use serde_json::{Value, json};
 
-use super::{Elsewhere, HaOptions};
+use super::{Elsewhere, HaOptions, Times};
 use crate::core::tests::{call, data, initialize, options, unseal};
 use crate::core::{Core, Options};
 use crate::logical::{Error, Operation, Result};
@@ -42,14 +42,8 @@ fn server(shared: &Shared, fencing: Fencing, number: usize) -> Server {
 
 fn server_with(shared: &Shared, fencing: Fencing, number: usize, ttl: Duration, margin: Duration) -> Server {
     let node = shared.node(fencing);
-    let ha = HaOptions {
-        ttl,
-        renew: ttl / 4,
-        retry: Duration::from_millis(25),
-        margin,
-        step_down_pause: Duration::from_millis(500),
-        ..HaOptions::new(Arc::new(node.clone()), node.lease().clone())
-    };
+    let times = Times { ttl, renew: ttl / 4, retry: Duration::from_millis(25), margin, step_down_pause: Duration::from_millis(500) };
+    let ha = HaOptions { lock: Arc::new(node.clone()), lease: node.lease().clone(), times };
     let address = format!("http://server-{number}:8200");
     let options = Options { api_addr: address.clone(), ha: Some(ha), ..options() };
     Server { core: Core::new(Arc::new(node.clone()), options), node, address }

@@ -1,11 +1,10 @@
 //! The guest's side: component, credentials, egress and binding put together as the server does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use cofferdam_aws::{BillingMode, Credentials, DynamoDb, Egress, EgressOptions, Identity, Sources, TableSpec};
+use cofferdam_aws::{Credentials, DynamoDb, Egress, EgressOptions, Identity, Sources, TableSpec};
 use cofferdam_backend::{BootInstant, Fence, Fencing, Key, Lease, Storage};
 use cofferdam_runtime::{Component, Runtime, StorageConfig};
 
@@ -31,16 +30,7 @@ pub(super) async fn open(
     let options = EgressOptions { endpoint: Some(endpoint.to_owned()), region: REGION.to_owned(), ..EgressOptions::default() };
     let egress = Egress::new("bench", options, credentials)?;
     // What the server makes of a stanza that says nothing but the table's name.
-    let table = TableSpec {
-        name: TABLE.to_owned(),
-        read_capacity: 5,
-        write_capacity: 5,
-        billing_mode: BillingMode::Provisioned,
-        point_in_time_recovery: false,
-        deletion_protection: false,
-        tags: BTreeMap::new(),
-        sse_kms_key_id: None,
-    };
+    let table = TableSpec::new(TABLE);
     let mut config = StorageConfig::new("bench");
     config.settings = vec![("table".to_owned(), TABLE.to_owned())];
     config.grants.aws = Some(DynamoDb::new(table, egress, Some(Arc::clone(&lease))));

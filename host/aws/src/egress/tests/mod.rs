@@ -1,6 +1,5 @@
 //! Egress against a service that does as it is told.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use cofferdam_backend::{BootInstant, Fence, Fencing, Key, Lease};
 use cofferdam_runtime::{Aws, AwsCall, AwsResponse, AwsSendError, Purpose};
 
 use super::{Egress, EgressOptions};
-use crate::{BillingMode, Credentials, DynamoDb, Identity, Sources, TableSpec};
+use crate::{Credentials, DynamoDb, Identity, Sources, TableSpec};
 
 mod caps;
 mod exchange;
@@ -25,16 +24,7 @@ pub(super) const PUT: &str = r#"{"TableName":"vault","Item":{"Path":{"S":"a"},"K
 pub(super) const RENEW: &str = r##"{"TableName":"vault","Key":{"Path":{"S":"core"},"Key":{"S":"_lock"}},"UpdateExpression":"SET #e = :e","ExpressionAttributeNames":{"#e":"Expires"},"ExpressionAttributeValues":{":e":{"N":"1"}}}"##;
 
 pub(crate) fn table() -> TableSpec {
-    TableSpec {
-        name: "vault".to_owned(),
-        read_capacity: 5,
-        write_capacity: 5,
-        billing_mode: BillingMode::Provisioned,
-        point_in_time_recovery: false,
-        deletion_protection: false,
-        tags: BTreeMap::new(),
-        sse_kms_key_id: None,
-    }
+    TableSpec::new("vault")
 }
 
 pub(crate) fn options(endpoint: &str) -> EgressOptions {
