@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::{Key, Result};
 
@@ -56,6 +57,10 @@ pub trait Seal: Send + Sync + 'static {
 
     /// Has the blob decrypted into `dek`, which the caller owns and wipes.
     async fn unwrap(&self, wrapped: &Wrapped, dek: &mut [u8; 32]) -> Result<()>;
+
+    /// Has a blob decrypted that holds no DEK but 1 to 4096 bytes of something else: the guest sees them. To be called only where the
+    /// operator has allowed it.
+    async fn unwrap_direct(&self, wrapped: &Wrapped) -> Result<Zeroizing<Vec<u8>>>;
 
     /// The key that [`Seal::wrap`] would use now.
     async fn key_id(&self) -> Result<String>;

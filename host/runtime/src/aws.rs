@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cofferdam_backend::{Error, Wrapped};
+use zeroize::Zeroizing;
 
 /// What a guest is doing when it sends. What may be sent depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,12 +47,84 @@ pub struct AwsCall {
     pub missing: bool,
     /// Set by the [`Aws`] when this call has created the bound resource.
     pub created: bool,
+    /// The key that a seal handles, during `wrap` and `unwrap`.
+    pub key: Option<KeyCall>,
 }
 
 impl AwsCall {
     /// A call that has sent nothing.
     pub fn new(purpose: Purpose, time: Duration) -> AwsCall {
-        AwsCall { purpose, deadline: Instant::now() + time, sends: 0, sent: 0, received: 0, missing: false, created: false }
+        AwsCall { purpose, deadline: Instant::now() + time, sends: 0, sent: 0, received: 0, missing: false, created: false, key: None }
+    }
+}
+
+/// What a seal is asked in one call, and what the service answered to it. The [`Aws`] reads what was asked and notes what came of it; the
+/// runtime judges the guest by it.
+pub struct KeyCall {
+    /// What the guest was asked.
+    pub asked: KeyAsked,
+    /// The service's one answer that was handed to the guest.
+    pub answered: Option<KeyAnswered>,
+    /// Set when the guest sent what it was not asked for, in the host's words: the call ends as the guest's breach, whatever the guest returns.
+    pub refused: Option<String>,
+    /// Set when what was asked for cannot be done, or when the answer is not one to the request: the call ends with this error, whatever the
+    /// guest returns. The guest has seen no such answer.
+    pub unfit: Option<Error>,
+    /// The service's last error, in the host's words: the text of the guest's error, whose own text is not kept.
+    pub trouble: Option<String>,
+}
+
+/// What a seal is asked.
+pub enum KeyAsked {
+    /// To have this key encrypted.
+    Wrap(Zeroizing<[u8; 32]>),
+    /// To have this blob decrypted.
+    Unwrap {
+        /// The blob and the key that it names, as stored.
+        wrapped: Wrapped,
+        /// Whether the blob may hold something else than a 32-byte key.
+        direct: bool,
+    },
+}
+
+/// What the service answered.
+pub enum KeyAnswered {
+    /// To a request to encrypt.
+    Wrapped(Wrapped),
+    /// To a request to decrypt.
+    Plain(Zeroizing<Vec<u8>>),
+}
+
+impl KeyCall {
+    /// A call of which nothing was sent.
+    pub fn new(asked: KeyAsked) -> KeyCall {
+        KeyCall { asked, answered: None, refused: None, unfit: None, trouble: None }
+    }
+}
+
+impl fmt::Debug for KeyCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = &mut f.debug_struct("KeyCall");
+        let call = call.field("asked", &self.asked).field("answered", &self.answered);
+        call.field("refused", &self.refused).field("unfit", &self.unfit).field("trouble", &self.trouble).finish()
+    }
+}
+
+impl fmt::Debug for KeyAsked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyAsked::Wrap(_) => f.write_str("Wrap(…)"),
+            KeyAsked::Unwrap { wrapped, direct } => f.debug_struct("Unwrap").field("wrapped", wrapped).field("direct", direct).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for KeyAnswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyAnswered::Wrapped(wrapped) => f.debug_tuple("Wrapped").field(wrapped).finish(),
+            KeyAnswered::Plain(_) => f.write_str("Plain(…)"),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub enum BreachKind {
     Response,
     /// An answer that the contract does not allow.
     Contract,
+    /// A seal that did with a key, or with its answer, something else than it was asked.
+    Key,
     /// The guest ended itself by a trap: a panic, `abort`, an exit, an access out of bounds.
     Trap,
 }
@@ -41,16 +43,17 @@ impl BreachKind {
             BreachKind::Handles => "handles",
             BreachKind::Response => "response",
             BreachKind::Contract => "contract",
+            BreachKind::Key => "key",
             BreachKind::Trap => "trap",
         }
     }
 
     /// The kind that an error of a backend names; none if it is no breach.
     pub fn of(error: &Error) -> Option<BreachKind> {
-        use BreachKind::{Contract, Cpu, Handles, Memory, Response, Stack, Trap};
+        use BreachKind::{Contract, Cpu, Handles, Key, Memory, Response, Stack, Trap};
         let Error::Breach(text) = error else { return None };
         let name = text.split(':').next()?;
-        [Memory, Cpu, Stack, Handles, Response, Contract, Trap].into_iter().find(|kind| kind.as_str() == name)
+        [Memory, Cpu, Stack, Handles, Response, Contract, Key, Trap].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

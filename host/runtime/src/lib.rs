@@ -50,7 +50,7 @@ mod state;
 mod storage;
 mod wasi;
 
-pub use aws::{Aws, AwsCall, AwsResponse, AwsSendError, Purpose};
+pub use aws::{Aws, AwsCall, AwsResponse, AwsSendError, KeyAnswered, KeyAsked, KeyCall, Purpose};
 pub use breach::{Breach, BreachKind};
 pub use directory::{Directory, DirectoryError};
 pub use engine::{Runtime, RuntimeOptions};

@@ -1,7 +1,8 @@
 //! The instances of a backend, and the one way in which a guest is called.
 //!
 //! The rule: an instance in the pool is whole. A call takes one out, or makes one; it goes back only after a call that ended by itself,
-//! well or with an error of the contract. A breach, a deadline, or a future that is dropped at its deadline drops the instance with it.
+//! well or with an error of the contract, and that showed it no key. A breach, a deadline, or a future that is dropped at its deadline drops the
+//! instance with it.
 //!
 //! A caller that goes away ends nothing: its call runs on in a task of its own, or on the thread that it is on, to its end or its
 //! deadline. A guest with a directory blocks in the kernel; its call, from instantiation to the last check, is on a thread that may. Should that
@@ -28,6 +29,8 @@ use crate::state::State;
 pub(crate) trait Job<C: Contract>: Send + 'static {
     type Output: Send + 'static;
     const OPERATION: Operation;
+    /// Whether its instance serves no further call.
+    const ONCE: bool = false;
 
     /// Calls the guest and checks its answer.
     fn run(self, store: &mut Store<State>, exports: &C::Exports) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
@@ -167,11 +170,15 @@ async fn execute<C: Contract, J: Job<C>>(place: Place<C>, job: J) -> Result<J::O
     pool.guest.wind(&mut instance.store, J::OPERATION.purpose(), pool.guest.time(J::OPERATION));
     match job.run(&mut instance.store, &instance.exports).await {
         Ok(output) => {
-            pool.give_back(instance);
+            if !J::ONCE {
+                pool.give_back(instance);
+            }
             Ok(output)
         }
         Err(Failure::Refused(error)) => {
-            pool.give_back(instance);
+            if !J::ONCE {
+                pool.give_back(instance);
+            }
             Err(error)
         }
         Err(ended) => Err(pool.failed(ended)),

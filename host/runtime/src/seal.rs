@@ -1,4 +1,7 @@
-//! [`Seal`] on top of a guest. While it handles a key, nothing that the guest says is kept: neither log nor text of an error.
+//! [`Seal`] on top of a guest. While it handles a key, nothing that the guest says is kept: neither log nor text of an error. And an instance that
+//! has handled a key handles nothing else: what it may remember goes with it.
+
+mod judge;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +12,7 @@ use cofferdam_backend::{Error, Result, Seal, Wrapped};
 use wasmtime::Store;
 use zeroize::Zeroizing;
 
+use crate::aws::{KeyAsked, KeyCall};
 use crate::breach::{Breach, contract};
 use crate::guest::{Failure, Guest, OpenError};
 use crate::inspect::World;
@@ -30,6 +34,7 @@ pub struct SealBackend {
     pool: Arc<Pool<SealContract>>,
     name: String,
     version: String,
+    key_id: String,
 }
 
 impl SealBackend {
@@ -39,13 +44,13 @@ impl SealBackend {
             return Err(OpenError::World { name: component.name().to_owned(), wanted: "seal", found });
         }
         let guest = Guest::<SealContract>::link(component, config)?;
-        let (pool, (name, version)) = Pool::open(guest, |opened: &wit::Descriptor| {
+        let (pool, (name, version, key_id)) = Pool::open(guest, |opened: &wit::Descriptor| {
             check_identity(&opened.name, &opened.version)?;
             check_key_id(&opened.key_id)?;
-            Ok((opened.name.clone(), opened.version.clone()))
+            Ok((opened.name.clone(), opened.version.clone(), opened.key_id.clone()))
         })
         .await?;
-        Ok(Arc::new(SealBackend { pool, name, version }))
+        Ok(Arc::new(SealBackend { pool, name, version, key_id }))
     }
 
     /// What the guest calls itself.
@@ -57,6 +62,11 @@ impl SealBackend {
     pub fn version(&self) -> &str {
         &self.version
     }
+
+    /// The key that `wrap` would have used when the backend was opened.
+    pub fn opened_key_id(&self) -> &str {
+        &self.key_id
+    }
 }
 
 fn check_key_id(key_id: &str) -> Result<(), Breach> {
@@ -67,23 +77,27 @@ fn check_key_id(key_id: &str) -> Result<(), Breach> {
     }
 }
 
-/// The failure without what the guest says in it.
-fn silenced(failure: Failure) -> Failure {
-    let hidden = || "(the guest's text is not kept while it handles a key)".to_owned();
-    match failure {
-        Failure::Ended(breach) => Failure::Ended(breach),
-        Failure::Refused(error) => Failure::Refused(match error {
-            Error::Unavailable(_) => Error::Unavailable(hidden()),
-            Error::Configuration(_) => Error::Configuration(hidden()),
-            Error::Denied(_) => Error::Denied(hidden()),
-            Error::Corrupt(_) => Error::Corrupt(hidden()),
-            Error::Conflict(_) => Error::Conflict(hidden()),
-            Error::Unsupported(_) => Error::Unsupported(hidden()),
-            Error::Exhausted(_) => Error::Exhausted(hidden()),
-            Error::InvalidKey(_) => Error::InvalidKey(hidden()),
-            other => other,
-        }),
+/// What is stored is the storage's word: no guest sees what the contract does not allow.
+fn check_stored(wrapped: &Wrapped) -> Result<()> {
+    let (blob, key_id) = (wrapped.blob.len(), wrapped.key_id.len());
+    if (1..=BLOB).contains(&blob) && (1..=KEY_ID).contains(&key_id) {
+        return Ok(());
     }
+    Err(Error::Corrupt(format!("a wrapped key has 1 to {BLOB} bytes and a key id of 1 to {KEY_ID}; this has {blob} and {key_id}")))
+}
+
+/// Silences the guest for the rest of its instance's life, and notes what it is asked, for the [`Aws`](crate::Aws) of its grant.
+fn begin(store: &mut Store<State>, asked: impl FnOnce() -> KeyAsked) {
+    let state = store.data_mut();
+    state.quiet.store(true, Ordering::Relaxed);
+    if state.aws.is_some() {
+        state.call.key = Some(KeyCall::new(asked()));
+    }
+}
+
+/// What came of it.
+fn end(store: &mut Store<State>) -> Option<KeyCall> {
+    store.data_mut().call.key.take()
 }
 
 struct Wrap(Zeroizing<[u8; 32]>);
@@ -91,33 +105,43 @@ struct Wrap(Zeroizing<[u8; 32]>);
 impl Job<SealContract> for Wrap {
     type Output = Wrapped;
     const OPERATION: Operation = Operation::Wrap;
+    const ONCE: bool = true;
 
     async fn run(self, store: &mut Store<State>, exports: &wit::Guest) -> Result<Wrapped, Failure> {
-        store.data().quiet.store(true, Ordering::Relaxed);
-        let answer = exports.call_wrap(&mut *store, self.0.as_slice()).await?;
-        store.data().quiet.store(false, Ordering::Relaxed);
-        let wit::Wrapped { blob, key_id } = answer.map_err(|error| silenced(error.into()))?;
+        let Wrap(dek) = self;
+        begin(store, || KeyAsked::Wrap(dek.clone()));
+        let returned = exports.call_wrap(&mut *store, dek.as_slice()).await;
+        let call = end(store);
+        let wit::Wrapped { blob, key_id } = judge::ended(returned, call.as_ref())?;
         check_key_id(&key_id)?;
         if !(1..=BLOB).contains(&blob.len()) {
             return Err(contract(format!("wrap: a blob of {} bytes, 1 to {BLOB} are allowed", blob.len())).into());
         }
-        Ok(Wrapped { blob: Bytes::from(blob), key_id })
+        let wrapped = Wrapped { blob: Bytes::from(blob), key_id };
+        judge::wrapped(&dek, &wrapped, call.as_ref())?;
+        Ok(wrapped)
     }
 }
 
-struct Unwrap(wit::Wrapped);
+struct Unwrap {
+    wrapped: Wrapped,
+    direct: bool,
+}
 
 impl Job<SealContract> for Unwrap {
-    type Output = Zeroizing<[u8; 32]>;
+    type Output = Zeroizing<Vec<u8>>;
     const OPERATION: Operation = Operation::Unwrap;
+    const ONCE: bool = true;
 
-    async fn run(self, store: &mut Store<State>, exports: &wit::Guest) -> Result<Zeroizing<[u8; 32]>, Failure> {
-        store.data().quiet.store(true, Ordering::Relaxed);
-        let answer = exports.call_unwrap(&mut *store, &self.0).await?;
-        store.data().quiet.store(false, Ordering::Relaxed);
-        let dek = Zeroizing::new(answer.map_err(|error| silenced(error.into()))?);
-        let dek = <[u8; 32]>::try_from(dek.as_slice()).map_err(|_| contract(format!("unwrap: {} bytes, not 32", dek.len())))?;
-        Ok(Zeroizing::new(dek))
+    async fn run(self, store: &mut Store<State>, exports: &wit::Guest) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let Unwrap { wrapped, direct } = self;
+        let argument = wit::Wrapped { blob: wrapped.blob.to_vec(), key_id: wrapped.key_id.clone() };
+        begin(store, || KeyAsked::Unwrap { wrapped, direct });
+        let returned = exports.call_unwrap(&mut *store, &argument).await.map(|answer| answer.map(Zeroizing::new));
+        let call = end(store);
+        let plain = judge::ended(returned, call.as_ref())?;
+        judge::unwrapped(&plain, direct, call.as_ref())?;
+        Ok(plain)
     }
 }
 
@@ -153,10 +177,20 @@ impl Seal for SealBackend {
     }
 
     async fn unwrap(&self, wrapped: &Wrapped, dek: &mut [u8; 32]) -> Result<()> {
-        let job = Unwrap(wit::Wrapped { blob: wrapped.blob.to_vec(), key_id: wrapped.key_id.clone() });
-        let unwrapped = self.pool.call(async { job }).await?;
-        dek.copy_from_slice(unwrapped.as_slice());
+        check_stored(wrapped)?;
+        let job = Unwrap { wrapped: wrapped.clone(), direct: false };
+        let plain = self.pool.call(async { job }).await?;
+        let Ok(plain) = <&[u8; 32]>::try_from(plain.as_slice()) else {
+            return Err(contract(format!("unwrap: {} bytes, not 32", plain.len())).into());
+        };
+        dek.copy_from_slice(plain);
         Ok(())
+    }
+
+    async fn unwrap_direct(&self, wrapped: &Wrapped) -> Result<Zeroizing<Vec<u8>>> {
+        check_stored(wrapped)?;
+        let job = Unwrap { wrapped: wrapped.clone(), direct: true };
+        self.pool.call(async { job }).await
     }
 
     async fn key_id(&self) -> Result<String> {

@@ -18,6 +18,7 @@ use crate::scan;
 
 mod expression;
 mod fence;
+mod kms;
 mod operations;
 pub(crate) mod refusal;
 mod shape;
@@ -26,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use self::kms::{KeySpec, KeySpecError, Kms};
 pub use self::table::{BillingMode, TableSpec};
 
 /// The key of the lock of leadership, whether or not this server takes part in it.

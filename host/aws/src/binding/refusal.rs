@@ -1,4 +1,4 @@
-//! A request that the binding does not allow. The rule: the text names operation and member, never a value, and the metric's label is one of
+//! A request that the binding does not allow. The rule: the text names operation, member and resource, never a value of the guest's, and the metric's label is one of
 //! a fixed set.
 
 use std::fmt;
@@ -31,6 +31,12 @@ pub(crate) enum Reason {
     Fence,
     /// A mutation without the lease.
     Lease,
+    /// Another key of KMS.
+    Key,
+    /// Something else to be encrypted or decrypted than what the host gave.
+    Payload,
+    /// A request after the one that was to be made.
+    Again,
     /// A body over the limit.
     Size,
     /// More requests, or more bytes, than a call may send.
@@ -50,6 +56,9 @@ impl Reason {
             Reason::Creation => "creation",
             Reason::Fence => "fence",
             Reason::Lease => "lease",
+            Reason::Key => "key",
+            Reason::Payload => "payload",
+            Reason::Again => "again",
             Reason::Size => "size",
             Reason::Calls => "calls",
         }

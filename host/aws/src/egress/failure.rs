@@ -1,5 +1,5 @@
 //! What an answer says went wrong, as far as the host acts on it. The rule: the host reads the kind of error and, for clocks, its text; both
-//! are the service's, and neither is logged.
+//! are the service's, and neither is logged as it is.
 
 use cofferdam_runtime::AwsResponse;
 use serde_json::Value;
@@ -30,7 +30,32 @@ impl Kind {
         self.name == name
     }
 
-    pub(super) fn is_throttling(&self) -> bool {
+    /// The service's name of it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The service's message.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it speaks of who asks, not of what is asked.
+    pub(crate) fn is_of_identity(&self) -> bool {
+        self.remedy() != Remedy::None
+            || matches!(
+                self.name.as_str(),
+                "InvalidSignatureException"
+                    | "SignatureDoesNotMatch"
+                    | "IncompleteSignature"
+                    | "IncompleteSignatureException"
+                    | "MissingAuthenticationToken"
+                    | "MissingAuthenticationTokenException"
+                    | "OptInRequired"
+            )
+    }
+
+    pub(crate) fn is_throttling(&self) -> bool {
         matches!(
             self.name.as_str(),
             "ThrottlingException"

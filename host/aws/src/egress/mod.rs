@@ -1,5 +1,4 @@
-//! Signing and sending. The rule: a request goes to the operator's endpoint and nowhere else, signed for it; no redirect is followed, and nothing
-//! secret is logged.
+//! Signing and sending. The rule: a request goes to the operator's endpoint and nowhere else, signed for it; no redirect, nothing secret in a log.
 //!
 //! What the host itself repeats is what a guest could not know of: a connection that does not come about, one that breaks under a read, a
 //! signature whose time was wrong, credentials that were replaced. Whatever the service answers otherwise is the guest's to see; and a mutation that may have been
@@ -378,7 +377,7 @@ impl Egress {
             return self.refuse(Refusal::new(Reason::Lease, "this server does not hold the lease"));
         }
         if self.may_warn() {
-            tracing::warn!(backend = self.backend, "a request to AWS has no answer: {}", failure.detail());
+            tracing::warn!(backend = self.backend, endpoint = %self.endpoint, "a request to AWS has no answer: {}", failure.detail());
         }
         match failure {
             Failure::LeaseEnded => AwsSendError::Interrupted("the lease ended before the answer came".to_owned()),

@@ -24,6 +24,8 @@ pub enum Service {
     /// DynamoDB.
     #[default]
     DynamoDb,
+    /// The Key Management Service.
+    Kms,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Service::DynamoDb => "dynamodb",
+            Service::Kms => "kms",
         }
     }
 
@@ -38,6 +41,7 @@ impl Service {
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Service::DynamoDb => "application/x-amz-json-1.0",
+            Service::Kms => "application/x-amz-json-1.1",
         }
     }
 }
