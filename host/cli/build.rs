@@ -1,4 +1,4 @@
-//! Puts the storage components of the release into the binary, as far as they have been built, and the exact version of wasmtime, which
+//! Puts the components of the release into the binary, as far as they have been built, and the exact version of wasmtime, which
 //! has no constant of its own: which security fixes are in is what operators ask of it.
 //!
 //! They are looked for in `COFFER_GUESTS_DIR`, else in `target/guests` of the workspace. Without one of them the host still compiles; the
@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The components of the release.
-const COMPONENTS: &[&str] = &["dynamodb", "filesystem"];
+const COMPONENTS: &[&str] = &["awskms", "dynamodb", "filesystem"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=COFFER_GUESTS_DIR");

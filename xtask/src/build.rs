@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the guests first, since the server embeds the filesystem guest, then the server.
+//! `cargo xtask build`: the guests first, since the server embeds those of the release, then the server.
 
 use std::fs;
 use std::os::unix::fs::symlink;

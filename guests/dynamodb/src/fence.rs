@@ -3,7 +3,7 @@
 //! The service decides condition and change in one step, so a leader that was taken for dead and comes back changes nothing. A run of changes too long for one transaction
 //! is cut in their order. Each transaction has a token of its own, so that one that is sent again takes effect once.
 //!
-//! Two transactions with the same condition conflict, so mutations pass one after the other at the lock; [`crate::transport`] sends those again that met another.
+//! Two transactions with the same condition conflict, so mutations pass one after the other at the lock; [`crate::sdk`] says that those are sent again that met another.
 
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsInput};
 use aws_sdk_dynamodb::primitives::Blob;
@@ -13,8 +13,8 @@ use cofferdam_guest::{Error, Result};
 
 use crate::item::{IDENTITY, Item};
 use crate::place::Place;
+use crate::sdk::{CANCELLED_FOR_CONFLICT, CANCELLED_FOR_LOAD};
 use crate::store::{Store, incomplete};
-use crate::transport::{CANCELLED_FOR_CONFLICT, CANCELLED_FOR_LOAD};
 
 /// The most parts of a transaction, the condition among them.
 const PARTS: usize = 100;
@@ -77,7 +77,7 @@ impl Store {
             .expression_attribute_values(":i", AttributeValue::B(Blob::new(fence.identity.as_bytes())))
             .build()
             .map_err(incomplete)?;
-        let around = self.transport.around();
+        let around = &self.around;
         let mut all = Vec::with_capacity(parts.len() + 1);
         all.push(TransactWriteItem::builder().condition_check(check).build());
         all.extend(parts);
@@ -87,7 +87,7 @@ impl Store {
             around.chance()
         ));
         let mut codes = Vec::new();
-        let done = self.exchange(request.build(), |error| codes = reasons(error));
+        let done = self.transport.exchange(request.build(), |error| codes = reasons(error));
         done.map(|_| ()).map_err(|fault| self.cancelled(fence, &codes).unwrap_or_else(|| self.error(fault)))
     }
 

@@ -1,10 +1,10 @@
 //! A storage backend on a DynamoDB table, in the layout of Vault's dynamodb backend.
 //!
-//! The requests are what `aws-sdk-dynamodb` serialises, sent by the host: no credential, address, header or signature is in here, and nothing that could sign ([`sdk`]). [`place`] says where an
+//! The requests are what `aws-sdk-dynamodb` serialises, sent by the host: no credential, address, header or signature is in here, and nothing that could sign (`cofferdam-guest-aws`). [`place`] says where an
 //! entry lies, [`item`] what is in its item; either server can take over the other's table. The rules this guest keeps:
 //!
 //! - **No entry without its folders.** The marks of folders that are missing are written before the leaf, and only `prune` removes one.
-//! - **Acknowledged means stored.** What the service left out of a batch is sent until nothing is left out, or the call fails; so is what was throttled ([`transport`]).
+//! - **Acknowledged means stored.** What the service left out of a batch is sent until nothing is left out, or the call fails; so is what was throttled ([`sdk`]).
 //! - **Refused before it is sent**: a key or a value that an item cannot hold, with its size and the limit.
 //! - **Consistent reads only**, and listings that transfer names, not values.
 //! - **A table that exists is never changed** ([`table`]).
@@ -48,7 +48,6 @@
 //! DescribeTable, GetItem, PutItem, DeleteItem, Query, BatchGetItem, BatchWriteItem; for export Scan; for high availability UpdateItem; for strict fencing ConditionCheckItem;
 //! to create the table CreateTable, with tags TagResource, with point-in-time recovery UpdateContinuousBackups, with `sse_kms_key_id` also kms:DescribeKey and kms:CreateGrant on the key.
 
-mod backoff;
 mod fault;
 mod fence;
 mod item;
@@ -58,11 +57,9 @@ mod place;
 mod read;
 mod sdk;
 mod store;
-mod surroundings;
 mod table;
 #[cfg(test)]
 mod tests;
-mod transport;
 mod write;
 
 use std::cell::RefCell;
@@ -72,10 +69,10 @@ use std::sync::Arc;
 use cofferdam_guest::lock::Held;
 use cofferdam_guest::storage::{Descriptor, Features, Operation, Page, ScanPage};
 use cofferdam_guest::{Error, Limits, Result, Setting};
+use cofferdam_guest_aws::Host;
 
 use options::Options;
 use store::Store;
-use surroundings::Host;
 
 /// The most operations of a batch: single writes, one after the other, in the time of one call.
 const BATCH_OPERATIONS: u32 = 100;

@@ -1,54 +1,72 @@
-//! The SDK's serialisers and parsers, and of the SDK nothing else.
+//! The operations, and what the transport must know of DynamoDB.
 //!
-//! The SDK's client would find endpoints, hold credentials, sign, time, retry and make headers. All of that is the host's or [`Transport`]'s business here, so the client is not used and
-//! not linked: nothing in this component is able to sign a request, it is half as large, and an operation does not pass through the client's layers and interceptors. What is sent is
-//! what the SDK serialised, and what comes back is parsed by the SDK.
+//! Every request may be repeated: those without a condition are idempotent, those with one are looked at again (`lock`) or carry a token (transactions).
 //!
-//! [`Transport`]: crate::transport::Transport
+//! Conflicts: a transaction on the same item is under way, and be it only a condition. With strict fencing the lock is such an item of every mutation, and each renewal of
+//! it meets them. A conflict is over in milliseconds, so it has retries of its own, many and quick.
 
-use std::fmt::Debug;
-use std::sync::LazyLock;
+use cofferdam_guest_aws::{Reason, Service, operations};
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::operation;
-use aws_smithy_runtime_api::client::interceptors::context::Input;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
-use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SerializeRequest, SharedRequestSerializer, SharedResponseDeserializer};
-use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
-use cofferdam_guest::aws::Response;
+/// The code of a single write that met a transaction.
+pub(crate) const CONFLICT: &str = "TransactionConflictException";
 
-/// The input of an operation.
-pub(crate) trait Request: Debug + Send + Sync + 'static {
-    /// The operation's name.
-    const OPERATION: &'static str;
-    /// What a success is.
-    type Output: Debug + Send + Sync + 'static;
-    /// What a refusal is.
-    type Error: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static;
+/// Reasons of a cancelled transaction with which DynamoDB asks for less.
+pub(crate) const CANCELLED_FOR_LOAD: [&str; 2] = ["ThrottlingError", "ProvisionedThroughputExceeded"];
 
-    /// What the operation brings for the SDK's client to use: its serialiser and its parser.
-    fn codec() -> Option<&'static FrozenLayer>;
+/// The reason of a cancelled transaction that met another.
+pub(crate) const CANCELLED_FOR_CONFLICT: &str = "TransactionConflict";
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Dynamo;
+
+impl Service for Dynamo {
+    const NAME: &'static str = "DynamoDB";
+
+    const THROTTLES: &'static [&'static str] = &[
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+    ];
+
+    const PASSING: &'static [&'static str] = &[
+        "InternalServerError",
+        "ServiceUnavailable",
+        "RequestTimeoutException",
+        "TransactionInProgressException",
+        "ReplicatedWriteConflictException",
+    ];
+
+    fn again(code: &str, body: &[u8]) -> Option<Reason> {
+        match code {
+            CONFLICT => Some(Reason::Conflict),
+            "TransactionCanceledException" => cancelled(body),
+            _ => None,
+        }
+    }
 }
 
-macro_rules! operations {
-    ($($module:ident: $name:ident, $input:ident, $output:ident, $error:ident;)+) => {$(
-        impl Request for operation::$module::$input {
-            const OPERATION: &'static str = stringify!($name);
-            type Output = operation::$module::$output;
-            type Error = operation::$module::$error;
-
-            fn codec() -> Option<&'static FrozenLayer> {
-                static CODEC: LazyLock<Option<FrozenLayer>> = LazyLock::new(|| operation::$module::$name::new().config());
-                CODEC.as_ref()
-            }
-        }
-    )+};
+/// Why to repeat a transaction that was cancelled. A condition that failed stays so.
+fn cancelled(body: &[u8]) -> Option<Reason> {
+    let says = |code: &str| body.windows(code.len()).any(|window| window == code.as_bytes());
+    if ["ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded", "ValidationError"].into_iter().any(says) {
+        None
+    } else if CANCELLED_FOR_LOAD.into_iter().any(says) {
+        Some(Reason::Throttled)
+    } else if says(CANCELLED_FOR_CONFLICT) {
+        Some(Reason::Conflict)
+    } else {
+        None
+    }
 }
 
 operations! {
+    Dynamo, aws_sdk_dynamodb:
     batch_get_item: BatchGetItem, BatchGetItemInput, BatchGetItemOutput, BatchGetItemError;
     batch_write_item: BatchWriteItem, BatchWriteItemInput, BatchWriteItemOutput, BatchWriteItemError;
     create_table: CreateTable, CreateTableInput, CreateTableOutput, CreateTableError;
@@ -63,49 +81,22 @@ operations! {
     update_item: UpdateItem, UpdateItemInput, UpdateItemOutput, UpdateItemError;
 }
 
-/// An answer that is no success.
-#[derive(Debug)]
-pub(crate) enum Refusal<'a, E> {
-    /// The service's error, as the SDK understands it.
-    Service(&'a E),
-    /// The SDK understands nothing of it.
-    Unreadable(String),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The request as the SDK serialises it; it has a body in memory.
-pub(crate) fn serialize<R: Request>(request: R) -> Result<HttpRequest, String> {
-    let serializer = R::codec().and_then(|codec| codec.load::<SharedRequestSerializer>()).ok_or("the SDK has no serialiser")?;
-    serializer.serialize_input(Input::erase(request), &mut ConfigBag::base()).map_err(|error| chain(&*error))
-}
-
-/// The answer as the SDK parses it. A refusal is shown to `refused`, whose result is returned.
-pub(crate) fn parse<R: Request, T>(answer: Response, refused: impl FnOnce(Refusal<'_, R::Error>) -> T) -> Result<R::Output, T> {
-    let unreadable = |text: &str| Refusal::Unreadable(text.to_owned());
-    let Some(parser) = R::codec().and_then(|codec| codec.load::<SharedResponseDeserializer>()) else {
-        return Err(refused(unreadable("the SDK has no parser")));
-    };
-    let Ok(status) = StatusCode::try_from(answer.status) else { return Err(refused(unreadable("it has no HTTP status"))) };
-    let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
-    if !status.is_success() {
-        // Only what names the error is of use, and only there.
-        for (name, value) in answer.headers {
-            if name.starts_with("x-amzn-") && response.headers_mut().try_insert(name, value).is_err() {
-                return Err(refused(unreadable("it has a header that is none")));
-            }
-        }
+    fn cancelled_for(codes: &str) -> Option<Reason> {
+        let body = format!(r#"{{"__type":"x#TransactionCanceledException","CancellationReasons":[{codes}],"Message":"cancelled"}}"#);
+        Dynamo::again("TransactionCanceledException", body.as_bytes())
     }
-    match parser.deserialize_nonstreaming_with_config(&response, &ConfigBag::base()) {
-        Ok(output) => output.downcast().map_err(|_| refused(unreadable("the SDK made something else of it"))),
-        Err(error) => match error.as_operation_error().and_then(|error| error.downcast_ref::<R::Error>()) {
-            Some(error) if !status.is_success() => Err(refused(Refusal::Service(error))),
-            Some(error) => Err(refused(Refusal::Unreadable(chain(error)))),
-            None => Err(refused(Refusal::Unreadable(chain(&error)))),
-        },
-    }
-}
 
-/// The messages of an error and of what caused it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    #[test]
+    fn a_transaction_is_repeated_unless_its_condition_failed() {
+        assert_eq!(cancelled_for(r#"{"Code":"None"},{"Code":"TransactionConflict"}"#), Some(Reason::Conflict));
+        assert_eq!(Dynamo::again("TransactionConflictException", b""), Some(Reason::Conflict));
+        assert_eq!(cancelled_for(r#"{"Code":"ThrottlingError"},{"Code":"TransactionConflict"}"#), Some(Reason::Throttled));
+        assert_eq!(cancelled_for(r#"{"Code":"ConditionalCheckFailed"},{"Code":"TransactionConflict"}"#), None);
+        assert_eq!(cancelled_for(r#"{"Code":"None"}"#), None);
+        assert_eq!(Dynamo::again("ConditionalCheckFailedException", b"TransactionConflict"), None);
+    }
 }

@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, SseSpecification, SseType, TableDescription, TableStatus, Tag,
 };
 use cofferdam_guest::{Error, Result};
+use cofferdam_guest_aws::{Fault, quoted};
 
-use crate::fault::{Fault, quoted};
 use crate::options::Billing;
 use crate::place::{KEY, PATH};
 use crate::store::{Store, incomplete};

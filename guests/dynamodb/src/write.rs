@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemInput;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, PutRequest, WriteRequest};
 use cofferdam_guest::storage::{Entry, Operation};
 use cofferdam_guest::{Error, Result};
+use cofferdam_guest_aws::Reason;
 
-use crate::backoff::Reason;
 use crate::fence::Action;
 use crate::item::{self, EXPIRES, IDENTITY};
 use crate::place::{KEY, PATH, Place, folders, partition};
@@ -87,7 +87,7 @@ impl Store {
             return Ok(false);
         }
         let mark = Place::of_mark(folder);
-        match self.transport.around().fence() {
+        match self.around.fence() {
             None => self.delete_item(mark)?,
             Some(fence) => self.transact(&fence, vec![Action::Delete(mark)])?,
         }
@@ -96,7 +96,7 @@ impl Store {
 
     /// Makes the marks that are missing, then the changes in their order.
     fn apply(&self, mut marks: Vec<Place>, mut changes: Vec<Change>) -> Result<()> {
-        let fence = self.transport.around().fence();
+        let fence = self.around.fence();
         // A leaf may lie where a lock could; only the item says which it is.
         let doubtful = changes.iter().map(Change::place).filter(|place| place.may_be_lock()).cloned();
         let seen = self.look(marks.iter().cloned().chain(doubtful).collect())?;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::control;
 use super::expression::holds;
-use crate::surroundings::Surroundings;
+use crate::store::Surroundings;
 
 pub(super) const TABLE: &str = "vault";
 
@@ -105,7 +105,7 @@ pub(super) fn refuse<T>(code: &'static str) -> Result<T, Refusal> {
     Err(Refusal(code, json!({})))
 }
 
-impl Surroundings for Fake {
+impl cofferdam_guest_aws::World for Fake {
     fn send(&self, operation: &str, body: &[u8]) -> Result<Response, SendError> {
         let body: Value = serde_json::from_slice(body).unwrap();
         let mut world = self.world();
@@ -144,10 +144,6 @@ impl Surroundings for Fake {
         }
     }
 
-    fn fence(&self) -> Option<Fence> {
-        self.world().fence.clone()
-    }
-
     fn now(&self) -> Duration {
         self.world().time
     }
@@ -160,6 +156,12 @@ impl Surroundings for Fake {
         let mut world = self.world();
         world.chance = world.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         world.chance >> 13
+    }
+}
+
+impl Surroundings for Fake {
+    fn fence(&self) -> Option<Fence> {
+        self.world().fence.clone()
     }
 }
 

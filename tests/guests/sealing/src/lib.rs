@@ -1,4 +1,6 @@
-//! A seal backend without a key service: it "wraps" by turning bits over. The setting `mode` makes it misbehave.
+//! A seal backend without a key service: it "wraps" by turning bits over, others of every byte. The setting `mode` makes it misbehave.
+
+mod writing;
 
 use std::cell::RefCell;
 
@@ -12,14 +14,18 @@ struct Sealing;
 
 export!(Sealing);
 
-thread_local!(static MODE: RefCell<String> = const { RefCell::new(String::new()) });
+thread_local! {
+    static MODE: RefCell<String> = const { RefCell::new(String::new()) };
+    /// What an instance remembers of its calls.
+    static REMEMBERED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
 
 fn mode(name: &str) -> bool {
     MODE.with_borrow(|mode| mode == name)
 }
 
 fn turned(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().map(|byte| !byte).collect()
+    bytes.iter().zip((1..=u8::MAX).cycle()).map(|(byte, at)| byte ^ at).collect()
 }
 
 impl Guest for Sealing {
@@ -36,11 +42,13 @@ impl Guest for Sealing {
 
     fn wrap(dek: Vec<u8>) -> Result<Wrapped, Error> {
         write(Level::Error, &format!("the key is {dek:?}"));
+        REMEMBERED.with_borrow_mut(|remembered| remembered.push(format!("{dek:?}")));
         if mode("telling") {
             eprintln!("the key is {dek:?}");
             return Err(Error::Denied(format!("the key is {dek:?}")));
         }
-        let blob = if mode("empty") { Vec::new() } else { turned(&dek) };
+        let written = MODE.with_borrow(|mode| writing::written(mode, &dek));
+        let blob = if mode("empty") { Vec::new() } else { written.unwrap_or_else(|| turned(&dek)) };
         Ok(Wrapped { blob, key_id: "key-1".to_owned() })
     }
 
@@ -49,6 +57,7 @@ impl Guest for Sealing {
             return Err(Error::Corrupt("another key".to_owned()));
         }
         let mut dek = turned(&wrapped.blob);
+        REMEMBERED.with_borrow_mut(|remembered| remembered.push(format!("{dek:?}")));
         if mode("short") {
             dek.pop();
         }
@@ -57,10 +66,14 @@ impl Guest for Sealing {
 
     fn key_id() -> Result<String, Error> {
         write(Level::Info, "asked for the key's name");
+        if mode("remembering") {
+            return Ok(format!("key-1, and {:?}", REMEMBERED.take()));
+        }
         Ok("key-1".to_owned())
     }
 
     fn health() -> Result<(), Error> {
+        REMEMBERED.with_borrow_mut(|remembered| remembered.push("health".to_owned()));
         if mode("ill") { Err(Error::Unavailable("the service is away".to_owned())) } else { Ok(()) }
     }
 }

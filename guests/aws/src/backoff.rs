@@ -13,7 +13,7 @@ const CONFLICT: [Duration; 2] = [Duration::from_millis(10), Duration::from_milli
 
 /// Why a request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// The service asks for less, or left some of the request undone.
     Throttled,
     /// The service failed, or there is no answer.

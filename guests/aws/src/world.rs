@@ -1,19 +1,15 @@
-//! What the guest has of the world: requests, the fence, time and chance. All of it in one trait, so that the whole logic also runs in a native test.
+//! What a guest has of the world. All of it in one trait, so that the whole logic also runs in a native test.
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use cofferdam_guest::aws::{self, Response, SendError};
-use cofferdam_guest::fencing::{self, Fence};
 
-/// What the guest has of the world.
-pub(crate) trait Surroundings: Debug + Send + Sync {
+/// What a guest has of the world: requests, time and chance.
+pub trait World: Debug + Send + Sync {
     /// Has the host send a request.
     fn send(&self, operation: &str, body: &[u8]) -> Result<Response, SendError>;
-
-    /// What the running mutation is bound to.
-    fn fence(&self) -> Option<Fence>;
 
     /// The time since some moment, which never goes back.
     fn now(&self) -> Duration;
@@ -27,15 +23,11 @@ pub(crate) trait Surroundings: Debug + Send + Sync {
 
 /// The world that the host gives.
 #[derive(Debug)]
-pub(crate) struct Host;
+pub struct Host;
 
-impl Surroundings for Host {
+impl World for Host {
     fn send(&self, operation: &str, body: &[u8]) -> Result<Response, SendError> {
         aws::send(operation, body)
-    }
-
-    fn fence(&self) -> Option<Fence> {
-        fencing::current()
     }
 
     fn now(&self) -> Duration {
