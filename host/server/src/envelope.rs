@@ -99,6 +99,14 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
             tracing::error!(request_id, %error, "storage failed");
             (StatusCode::INTERNAL_SERVER_ERROR, format!("storage error: {} (request {request_id})", backend.case()))
         }
+        Error::Seal { source: Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Busy(_) | Backend::TimedOut(_), .. } => {
+            tracing::warn!(request_id, %error, "request failed for now");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the seal's key service is not available, try again (request {request_id})"))
+        }
+        Error::Seal { source, .. } => {
+            tracing::error!(request_id, %error, "the seal failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("seal error: {} (request {request_id})", source.case()))
+        }
         _ => internal(StatusCode::INTERNAL_SERVER_ERROR),
     };
     errors(status, &[&text])

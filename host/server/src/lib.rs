@@ -11,6 +11,7 @@ mod listener;
 mod metrics;
 mod query;
 mod serve;
+mod shares;
 mod sys;
 mod tls;
 

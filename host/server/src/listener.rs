@@ -38,6 +38,10 @@ pub struct ListenerConfig {
     pub max_request_duration: Duration,
     /// Whether `sys/metrics` answers without a token on this listener.
     pub unauthenticated_metrics: bool,
+    /// Whether `sys/rekey/*` and `sys/rekey-recovery-key/*`, which shares authorise without a token, are closed on this listener.
+    pub disable_unauthed_rekey_endpoints: bool,
+    /// Whether `sys/generate-root/*`, which shares authorise without a token, is closed on this listener.
+    pub disable_unauthed_generate_root_endpoints: bool,
 }
 
 /// Why a listener cannot be opened.

@@ -1,9 +1,9 @@
-//! The paths that work while the vault is sealed: status, init, unseal, health, leader; and metrics.
+//! The paths that want no token: status, init, unseal, health, leader, and what [`crate::shares`] answers; and metrics.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use cofferdam_vault::core::{Health, InitRequest, UnsealRequest};
+use cofferdam_vault::core::{Health, InitRequest, UnsealRequest, decode_token};
 use cofferdam_vault::logical::{Operation, Result};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -16,6 +16,7 @@ use crate::body::{self, BodyError};
 use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
 use crate::query;
+use crate::shares::{self, ByShares};
 
 /// A path that this module answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub(crate) enum Endpoint {
     Health,
     Leader,
     Metrics,
+    DecodeToken,
+    /// Rekeys and root tokens by shares, without a token.
+    ByShares(ByShares),
 }
 
 impl Endpoint {
@@ -38,7 +42,8 @@ impl Endpoint {
             "sys/health" => Endpoint::Health,
             "sys/leader" => Endpoint::Leader,
             "sys/metrics" => Endpoint::Metrics,
-            _ => return None,
+            "sys/decode-token" => Endpoint::DecodeToken,
+            _ => return ByShares::of(path).map(Endpoint::ByShares),
         })
     }
 }
@@ -85,12 +90,21 @@ pub(crate) async fn answer(
         },
         Endpoint::Leader if method == Method::GET => core.leader().map(|leader| envelope::json_answer(StatusCode::OK, &leader)),
         Endpoint::Metrics if method == Method::GET => metrics(api, &head.headers, listener, remote).await,
+        Endpoint::DecodeToken if written => match parse(body) {
+            Ok(request) => decode_token(&request).map(|decoded| envelope::done(&request_id, &decoded)),
+            Err(answer) => return answer,
+        },
+        Endpoint::DecodeToken => return shares::unsupported(None),
+        Endpoint::ByShares(endpoint) => match endpoint.answer(core, method, body, listener).await {
+            Ok(done) => done,
+            Err(answer) => return answer,
+        },
         _ => return envelope::errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
     };
     done.unwrap_or_else(|error| api.failed(&request_id, &error, &head.uri))
 }
 
-fn parse<T: DeserializeOwned + Default>(bytes: &Bytes) -> Result<T, Answer> {
+pub(crate) fn parse<T: DeserializeOwned + Default>(bytes: &Bytes) -> Result<T, Answer> {
     if bytes.is_empty() {
         return Ok(T::default());
     }

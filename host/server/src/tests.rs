@@ -2,6 +2,7 @@
 
 mod client;
 mod ha;
+mod shares;
 mod tls;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ fn options() -> Options {
         build_date: String::new(),
         cache: true,
         ha: None,
+        seal: cofferdam_vault::seal::SealOptions::default(),
     }
 }
 
@@ -51,6 +53,8 @@ fn listener(tls: Option<TlsConfig>) -> ListenerConfig {
         max_request_size: 64 << 10,
         max_request_duration: Duration::from_secs(30),
         unauthenticated_metrics: false,
+        disable_unauthed_rekey_endpoints: true,
+        disable_unauthed_generate_root_endpoints: true,
     }
 }
 

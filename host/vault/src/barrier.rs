@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cofferdam_backend::{Error as Backend, Folder, Key, Page, Storage};
+use cofferdam_backend::{Error as Backend, Folder, Key, Operation, Page, Storage};
 use zeroize::Zeroizing;
 
 use crate::cache::Cache;
@@ -198,6 +198,11 @@ impl Barrier {
     /// Deletes, sealed or not.
     pub(crate) async fn delete_stored(&self, key: &str) -> Result<()> {
         Ok(self.cache.delete(&*self.storage, &Key::new(key)?).await?)
+    }
+
+    /// Changes several entries in one batch, sealed or not; none is encrypted here.
+    pub(crate) async fn batch_stored(&self, operations: Vec<Operation>) -> Result<()> {
+        Ok(self.cache.batch(&*self.storage, operations).await?)
     }
 
     /// As if no write that was given up could take effect any more.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cofferdam_backend::{Error, Key, Result, Storage};
+use cofferdam_backend::{Error, Key, Operation, Result, Storage};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Entries;
 
@@ -162,6 +162,33 @@ impl Cache {
         let mutation = Mutation::begin(self.entries(key), self.shard(key), key)?;
         let result = storage.delete(key).await;
         mutation.end(&result, None);
+        result
+    }
+
+    /// Changes several entries in one batch of the storage's. Errors as [`Cache::put`]'s.
+    pub(crate) async fn batch(&self, storage: &dyn Storage, operations: Vec<Operation>) -> Result<()> {
+        let keys: Vec<(Key, Option<Bytes>)> = operations
+            .iter()
+            .map(|operation| match operation {
+                Operation::Put(key, value) => (key.clone(), Some(value.clone())),
+                Operation::Delete(key) => (key.clone(), None),
+            })
+            .collect();
+        let mut mutations = Vec::with_capacity(keys.len());
+        for (key, _) in &keys {
+            match Mutation::begin(self.entries(key), self.shard(key), key) {
+                Ok(mutation) => mutations.push(mutation),
+                Err(error) => {
+                    // None of those before it is sent.
+                    mutations.into_iter().for_each(|mutation| mutation.end(&Err(Error::Conflict(String::new())), None));
+                    return Err(error);
+                }
+            }
+        }
+        let result = storage.batch(operations).await;
+        for (mutation, (_, value)) in mutations.into_iter().zip(&keys) {
+            mutation.end(&result, value.clone());
+        }
         result
     }
 }

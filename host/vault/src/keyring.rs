@@ -113,6 +113,11 @@ impl Keyring {
         Ok(Keyring { root, newest, keys, rotation, extra, encryptions })
     }
 
+    /// The same keyring below another root key.
+    pub fn with_root(&self, root: Arc<Secret>) -> Result<Keyring> {
+        Ok(Keyring { root, ..self.with_rotation(self.rotation.clone())? })
+    }
+
     /// All keys, the newest with the encryptions counted so far.
     fn keys_counted(&self) -> Result<BTreeMap<u32, Arc<TermKey>>> {
         let mut keys = self.keys.clone();

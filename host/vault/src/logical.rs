@@ -201,6 +201,14 @@ pub enum Error {
     /// The storage failed: 500, or 503 where trying again may help; the text goes to the log only.
     #[error("storage: {0}")]
     Storage(#[source] cofferdam_backend::Error),
+    /// A key service failed: 500, or 503 where trying again may help; the text goes to the log only.
+    #[error("seal {seal:?}: {source}")]
+    Seal {
+        /// The seal's name.
+        seal: String,
+        /// What failed.
+        source: cofferdam_backend::Error,
+    },
     /// What is stored cannot be read: 500; the text goes to the log only.
     #[error("damaged: {0}")]
     Damaged(String),

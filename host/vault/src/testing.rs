@@ -1,4 +1,8 @@
-//! What the tests of this crate share: an unsealed barrier over a storage in memory.
+//! What the tests of this crate share: an unsealed barrier over a storage in memory, and a key service.
+
+pub(crate) mod log;
+pub(crate) mod recorder;
+pub(crate) mod service;
 
 use std::sync::Arc;
 

@@ -4,10 +4,20 @@
 //! The rule: whatever write is the last one that a crash lets through, what is stored is either not initialised, so that
 //! initialisation can be run again, or opens with the shares that were handed out.
 
+mod attempt;
+mod auto;
+pub(crate) mod generate_root;
 mod init;
+mod journal;
+mod kept;
+pub(crate) mod migrate;
 mod open;
+pub(crate) mod rekey;
+mod renew;
 mod rotate;
+mod situation;
 mod take_over;
+mod witness;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,14 +27,15 @@ use cofferdam_backend::Key;
 use tokio::task::AbortHandle;
 
 pub use rotate::MAINTENANCE_INTERVAL;
+use situation::{Old, Pending, Situation};
 pub(crate) use take_over::TakeOver;
 
 use crate::barrier::Barrier;
 use crate::crypto;
 use crate::keyring::{KEYRING_PATH, KeyStatus};
 use crate::logical::{Error, Result};
-use crate::seal::CONFIG_PATH;
 use crate::seal::config::{SHAMIR, SealConfig};
+use crate::seal::{RECOVERY_CONFIG_PATH, SealOptions};
 use crate::secret::Secret;
 use crate::shamir;
 
@@ -38,6 +49,8 @@ const PART_MAX: usize = 33;
 pub struct SealState {
     /// The seal's type.
     pub kind: String,
+    /// Whether shares, threshold and progress are those of the recovery key.
+    pub recovery: bool,
     /// Whether there is anything to unseal.
     pub initialized: bool,
     /// Whether the barrier is closed.
@@ -50,6 +63,8 @@ pub struct SealState {
     pub progress: u8,
     /// Names this collection of parts; empty if there is none.
     pub nonce: String,
+    /// Whether the store is still under another seal: then `kind` is the new one, shares and threshold are the old one's.
+    pub migration: bool,
 }
 
 /// Initialises, unseals, seals and rotates a barrier.
@@ -59,6 +74,14 @@ pub struct Unsealer {
 
 struct Inner {
     barrier: Arc<Barrier>,
+    /// What the vault is sealed by, as configured.
+    seal: SealOptions,
+    services: kept::Services,
+    witness: witness::Witness,
+    /// Of a change of the seal's entries that is not carried out yet: read in place of what is stored.
+    overlay: Mutex<journal::Overlay>,
+    /// The change that this process has given up, and must not carry out.
+    abandoned: Mutex<Option<String>>,
     /// Whether several servers share the storage: then unsealing writes nothing; taking over does.
     shared: bool,
     /// The unseal key, if the storage is shared: kept from the unseal on, to put its copy right when this server takes over.
@@ -73,6 +96,9 @@ struct Inner {
     /// The encryptions of the newest key as last stored.
     counted: AtomicU64,
     maintenance: Mutex<Option<AbortHandle>>,
+    rekeys: rekey::Rekeys,
+    generation: generate_root::Slot,
+    migration: migrate::Slot,
 }
 
 /// Parts given so far.
@@ -88,9 +114,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Unsealer {
     /// Takes care of a barrier, which is sealed. With a `shared` storage, an unseal writes nothing, and whoever takes over calls
     /// [`Unsealer::take_over`].
-    pub fn new(barrier: Arc<Barrier>, shared: bool) -> Unsealer {
+    pub fn new(barrier: Arc<Barrier>, shared: bool, mut seal: SealOptions) -> Unsealer {
+        let services = kept::Services::of(&mut seal);
+        let witness = witness::Witness::new(seal.state.clone());
         let inner = Inner {
             barrier,
+            seal,
+            services,
+            witness,
+            overlay: Mutex::default(),
+            abandoned: Mutex::default(),
             shared,
             kek: Mutex::default(),
             work: tokio::sync::Mutex::default(),
@@ -99,6 +132,9 @@ impl Unsealer {
             preparing: AtomicBool::new(false),
             counted: AtomicU64::new(0),
             maintenance: Mutex::default(),
+            rekeys: rekey::Rekeys::default(),
+            generation: generate_root::Slot::default(),
+            migration: migrate::Slot::default(),
         };
         Unsealer { inner: Arc::new(inner) }
     }
@@ -111,31 +147,38 @@ impl Unsealer {
     /// What `sys/seal-status` tells of the seal.
     pub async fn status(&self) -> Result<SealState> {
         let initialized = self.inner.initialized().await?;
-        let opened_with = lock(&self.inner.config).clone();
-        let config = match opened_with {
-            Some(config) => Some(config),
-            None if initialized => Some(self.inner.load_config().await?),
-            None => None,
+        let (config, pending) = self.inner.look(initialized).await?;
+        let recovery = self.inner.is_auto();
+        let counts = match (&pending, &config) {
+            (Some(Pending { old: Old::Shamir, config }), _) => Some(config.clone()),
+            (Some(_), _) => self.inner.recovery_config().await?,
+            (None, Some(_)) if recovery => self.inner.recovery_config().await?,
+            (None, config) => config.clone(),
         };
-        let (shares, threshold) = config.as_ref().map_or((0, 0), SealConfig::counts);
+        let (shares, threshold) = counts.as_ref().map_or((0, 0), SealConfig::counts);
         let (progress, nonce) =
             lock(&self.inner.progress).as_ref().map_or_else(Default::default, |progress| (progress.parts.len(), progress.nonce.clone()));
         Ok(SealState {
-            kind: config.map_or_else(|| SHAMIR.to_owned(), |config| config.kind),
+            kind: config.map_or_else(|| self.inner.kind().to_owned(), |config| config.kind),
+            recovery,
             initialized,
             sealed: self.inner.barrier.sealed(),
             threshold,
             shares,
             progress: u8::try_from(progress).unwrap_or(u8::MAX),
             nonce,
+            migration: pending.is_some(),
         })
     }
 
-    /// Takes one part of the unseal key. Returns whether the barrier is open now.
+    /// Takes one part of the unseal key, or with a key service of the recovery key. Returns whether the barrier is open now.
+    ///
+    /// If the store is under another seal than the configured one, the parts are of that one's key, and `migrate` says that it is to be migrated, which is
+    /// done here; on one of several servers by whoever gets the lock, see [`Unsealer::take_over`].
     ///
     /// A part that was given before is ignored. With the last part needed all parts are dropped, whether they were right or not.
     /// Errors that the one who unseals has made are [`Error::BadRequest`] with the field's texts.
-    pub async fn unseal(&self, part: &[u8]) -> Result<bool> {
+    pub async fn unseal_with(&self, part: &[u8], migrate: bool) -> Result<bool> {
         let inner = &self.inner;
         let _work = inner.work.lock().await;
         if !inner.initialized().await? {
@@ -144,27 +187,27 @@ impl Unsealer {
         if !inner.barrier.sealed() {
             return Ok(true);
         }
-        let refused = |reason: &str| Err(Error::bad_request(format!("invalid key: {reason}")));
-        if part.len() < PART_MIN {
-            return refused(&format!("key is shorter than minimum {PART_MIN} bytes"));
-        }
-        if part.len() > PART_MAX {
-            return refused(&format!("key is longer than maximum {PART_MAX} bytes"));
-        }
-        let config = inner.load_config().await?;
-        let (_, threshold) = config.counts();
-        let Some(parts) = inner.add_part(part, threshold)? else { return Ok(false) };
-        let unseal_key = match &parts[..] {
-            [only] if threshold == 1 => Secret::from_slice(only.expose())?,
-            parts => {
-                let parts: Vec<&[u8]> = parts.iter().map(Secret::expose).collect();
-                match shamir::combine(&parts) {
-                    Ok(key) => Secret::from_slice(&key)?,
-                    Err(error) => return refused(&format!("failed to compute combined key: {error}")),
-                }
-            }
+        check_part(part)?;
+        inner.settle_journal().await?;
+        let config = match inner.situation(true).await? {
+            Situation::Pending(_) if !migrate => return Err(migrate::not_asked_for()),
+            Situation::Pending(pending) => return inner.unseal_and_migrate(part, pending).await,
+            Situation::Settled { migrated: false, .. } if migrate => return Err(migrate::nothing_to_migrate()),
+            Situation::Settled { config, .. } => config,
         };
-        inner.open(&unseal_key, config).await?;
+        if migrate {
+            tracing::info!("migration is already performed");
+        }
+        let shares = if inner.is_auto() { inner.needed_recovery_config().await? } else { config.clone() };
+        let (_, threshold) = shares.counts();
+        let Some(parts) = inner.add_part(part, threshold)? else { return Ok(false) };
+        let key = combine(&parts, threshold)?;
+        if inner.is_auto() {
+            inner.verify_recovery_key(&key).await?;
+            inner.open_with_service(config).await?;
+        } else {
+            inner.open(&key, config).await?;
+        }
         Ok(true)
     }
 
@@ -176,6 +219,8 @@ impl Unsealer {
     /// Ends the care of the keyring, and whatever began before; the keyring stays.
     pub(crate) fn leave(&self) {
         self.stop_maintenance();
+        self.inner.rekeys.leave();
+        self.generation_end();
         self.inner.barrier.leave();
     }
 
@@ -190,8 +235,11 @@ impl Unsealer {
         self.stop_maintenance();
         self.inner.barrier.seal();
         *lock(&self.inner.kek) = None;
+        self.inner.migration.clear();
         self.inner.preparing.store(false, Ordering::SeqCst);
         *lock(&self.inner.config) = None;
+        self.inner.rekeys.clear();
+        self.generation_end();
         self.reset();
     }
 
@@ -210,6 +258,9 @@ impl Drop for Unsealer {
 impl Inner {
     /// Reads around the barrier.
     async fn read(&self, key: &str) -> Result<Option<Bytes>> {
+        if let Some(changed) = lock(&self.overlay).get(key) {
+            return Ok(changed.clone());
+        }
         Ok(self.barrier.storage().get(&Key::new(key)?).await?)
     }
 
@@ -234,12 +285,47 @@ impl Inner {
         Ok(!self.unfinished(&keyring).await?)
     }
 
-    async fn load_config(&self) -> Result<SealConfig> {
-        match self.read(CONFIG_PATH).await? {
-            Some(stored) => SealConfig::parse(&stored),
-            None => Err(Error::Damaged(format!(
-                "the storage holds {KEYRING_PATH} but no seal configuration; {CONFIG_PATH} was lost or not restored, or another server's initialisation was cut off"
-            ))),
+    /// The type of the seal that is configured.
+    fn kind(&self) -> &str {
+        self.seal.seals.first().map_or(SHAMIR, |seal| &seal.kind)
+    }
+
+    /// Whether a key service unseals.
+    fn is_auto(&self) -> bool {
+        !self.seal.seals.is_empty()
+    }
+
+    /// For a status: the configuration that counts, or what is to be migrated; neither if there is no vault.
+    async fn look(&self, initialized: bool) -> Result<(Option<SealConfig>, Option<Pending>)> {
+        let opened_with = lock(&self.config).clone();
+        if !initialized {
+            return Ok((opened_with, None));
+        }
+        match opened_with {
+            Some(config) if !self.migration.is_authorised() => return Ok((Some(config), None)),
+            _ => {}
+        }
+        if self.shared
+            && let Ok(_work) = self.work.try_lock()
+        {
+            self.read_journal().await?;
+        }
+        Ok(match self.situation(false).await? {
+            Situation::Settled { config, .. } => (Some(config), None),
+            Situation::Pending(pending) => (None, Some(pending)),
+        })
+    }
+
+    /// Before anything else is read of the seal: what was cut off is finished, or on one of several servers read through.
+    async fn settle_journal(&self) -> Result<()> {
+        if self.shared { self.read_journal().await } else { self.finish_journal().await }
+    }
+
+    /// How the recovery key is shared out; none if there is no recovery key.
+    async fn recovery_config(&self) -> Result<Option<SealConfig>> {
+        match self.read(RECOVERY_CONFIG_PATH).await? {
+            Some(stored) => SealConfig::parse(RECOVERY_CONFIG_PATH, &stored).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -256,6 +342,40 @@ impl Inner {
         }
         Ok(slot.take().map(|progress| progress.parts))
     }
+}
+
+/// Refuses what cannot be a share, with the field's texts.
+fn check_part(part: &[u8]) -> Result<()> {
+    let refused = |reason: &str| Err(Error::bad_request(format!("invalid key: {reason}")));
+    if part.len() < PART_MIN {
+        return refused(&format!("key is shorter than minimum {PART_MIN} bytes"));
+    }
+    if part.len() > PART_MAX {
+        return refused(&format!("key is longer than maximum {PART_MAX} bytes"));
+    }
+    Ok(())
+}
+
+/// The key that the parts are shares of.
+fn combine(parts: &[Secret], threshold: u8) -> Result<Secret> {
+    if let [only] = parts
+        && threshold == 1
+    {
+        return Secret::from_slice(only.expose());
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(Secret::expose).collect();
+    match shamir::combine(&parts) {
+        Ok(key) => Secret::from_slice(&key),
+        Err(error) => Err(Error::bad_request(format!("invalid key: failed to compute combined key: {error}"))),
+    }
+}
+
+/// The key's shares; a single one is the key itself.
+fn split(key: Secret, shares: u8, threshold: u8) -> Result<Vec<Secret>> {
+    if shares == 1 {
+        return Ok(vec![key]);
+    }
+    shamir::split(key.expose(), shares, threshold)?.iter().map(|part| Secret::from_slice(part)).collect()
 }
 
 #[cfg(test)]

@@ -7,9 +7,14 @@
 //! unseal, so that no cut leaves a vault that cannot be opened.
 
 mod active;
+mod auto;
 mod boot;
+mod generate_root;
 mod ha;
+mod health;
+mod offline;
 mod pipeline;
+mod rekey;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
@@ -25,11 +30,20 @@ use zeroize::Zeroizing;
 use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
 use crate::ha::{Guard, Ha, HaOptions};
 use crate::logical::{Error, Result};
+use crate::seal::SealOptions;
+use crate::seal::config::SHAMIR;
 use crate::unseal::Unsealer;
 
 pub use crate::ha::Elsewhere;
 pub(crate) use active::Active;
+use auto::{Auto, Tasks};
 pub(crate) use boot::{CLUSTER, Cluster};
+pub use generate_root::{DecodeTokenRequest, GenerateRootRequest, GenerateRootStatus, decode_token};
+pub use offline::SealMigration;
+pub(crate) use rekey::share;
+pub use rekey::{
+    RekeyAnswer, RekeyRequest, RekeyResult, RekeyStatus, ShareRequest, Target, VerifyAnswer, VerifyResult, VerifyStatus, Words,
+};
 pub use types::{Health, InitRequest, InitResult, Leader, Leadership, SealStatus, UnsealRequest};
 
 /// How long a seal waits for the requests under way. Past it their next access to the storage fails.
@@ -61,6 +75,8 @@ pub struct Options {
     pub cache: bool,
     /// What makes this server one of several on its storage; none if it is alone.
     pub ha: Option<HaOptions>,
+    /// What the vault is sealed by.
+    pub seal: SealOptions,
 }
 
 /// One vault on one storage. Made sealed; every method may be called at any time and from any task.
@@ -70,6 +86,9 @@ pub struct Core {
     options: Options,
     pub(crate) barrier: Arc<Barrier>,
     unsealer: Unsealer,
+    auto: Arc<Auto>,
+    /// What runs beside the requests, and ends with the core.
+    tasks: Tasks,
     ha: Option<Arc<Ha>>,
     /// None while sealed, and on a standby.
     active: RwLock<Option<Arc<Active>>>,
@@ -88,9 +107,12 @@ impl Core {
             None => storage,
         };
         let barrier = Barrier::with_cache(storage, if options.cache { DEFAULT_CACHE_BYTES } else { 0 });
+        let unsealer = Unsealer::new(barrier.clone(), ha.is_some(), options.seal.clone());
         Arc::new(Core {
             options,
-            unsealer: Unsealer::new(barrier.clone(), ha.is_some()),
+            unsealer,
+            auto: Arc::default(),
+            tasks: Tasks::default(),
             barrier,
             ha,
             active: RwLock::new(None),
@@ -142,15 +164,23 @@ impl Core {
             n: state.shares,
             progress: state.progress.into(),
             nonce: state.nonce,
-            recovery_seal: false,
+            recovery_seal: state.recovery,
+            recovery_seal_type: state.recovery.then(|| SHAMIR.to_owned()),
             version: self.options.version.clone(),
             commit_date: self.options.build_date.clone(),
             build_date: self.options.build_date.clone(),
-            migration: false,
+            migration: state.migration,
             cluster_name: cluster.as_ref().map(|cluster| cluster.name.clone()),
             cluster_id: cluster.map(|cluster| cluster.id),
             storage_type: self.options.storage_type.clone(),
+            warnings: self.warnings(),
         })
+    }
+
+    /// What is wrong with the seal, in words for clients: the error's case, nothing of its text.
+    fn warnings(&self) -> Vec<String> {
+        let trouble = self.auto.trouble().map(|trouble| format!("the vault cannot unseal itself: {}", trouble.case));
+        trouble.into_iter().chain(self.unsealer.seal_warnings()).collect()
     }
 
     /// `GET sys/init`: whether there is a vault in the storage.
@@ -193,12 +223,12 @@ impl Core {
         to_the_end(async move { core.initialize_now(&request).await }).await
     }
 
-    async fn initialize_now(&self, request: &InitRequest) -> Result<InitResult> {
+    async fn initialize_now(self: &Arc<Self>, request: &InitRequest) -> Result<InitResult> {
         let _state = self.state.lock().await;
         if self.initialized().await? {
             return Err(Error::bad_request("Vault is already initialized"));
         }
-        request.check()?;
+        let shares = request.shares(self.unsealer.is_auto().then(|| self.seal_kind()))?;
         let hold = match &self.ha {
             Some(ha) => Some(ha.hold(&self.barrier).await?),
             None => None,
@@ -211,13 +241,19 @@ impl Core {
                     return Err(Error::bad_request("Vault is already initialized"));
                 }
             }
-            self.first_boot(request.secret_shares, request.secret_threshold).await
+            self.first_boot(shares.0, shares.1).await
         };
         let made = made.await;
         // As Vault does it: what init leaves is sealed. After a failure this also gives up what was begun.
         self.unsealer.seal();
         if let Some(hold) = hold {
             hold.release(&self.barrier).await;
+        }
+        if made.is_ok() && self.unsealer.is_auto() {
+            self.auto.want(true);
+            if let Err(error) = self.unseal_by_service().await {
+                tracing::warn!(%error, "the new vault could not be unsealed at once; this is tried again");
+            }
         }
         made
     }
@@ -230,11 +266,24 @@ impl Core {
         let (_, root_token) = root_token?;
         self.unsealer.commit().await?;
         tracing::info!(shares = shares.len(), threshold, "vault initialized");
-        Ok(InitResult {
-            keys: shares.iter().map(|share| Zeroizing::new(hex::encode(share.expose()))).collect(),
-            keys_base64: shares.iter().map(|share| Zeroizing::new(STANDARD.encode(share.expose()))).collect(),
-            root_token,
+        let keys: Vec<_> = shares.iter().map(|share| Zeroizing::new(hex::encode(share.expose()))).collect();
+        let keys_base64: Vec<_> = shares.iter().map(|share| Zeroizing::new(STANDARD.encode(share.expose()))).collect();
+        Ok(if self.unsealer.is_auto() {
+            InitResult {
+                keys: Vec::new(),
+                keys_base64: Vec::new(),
+                recovery_keys: Some(keys),
+                recovery_keys_base64: Some(keys_base64),
+                root_token,
+            }
+        } else {
+            InitResult { keys, keys_base64, recovery_keys: None, recovery_keys_base64: None, root_token }
         })
+    }
+
+    /// The type of the seal that is configured.
+    fn seal_kind(&self) -> &str {
+        self.options.seal.seals.first().map_or(SHAMIR, |seal| &seal.kind)
     }
 
     /// `PUT sys/unseal`: takes a share; with enough of them, opens the vault.
@@ -254,32 +303,44 @@ impl Core {
             self.unsealer.reset();
             return self.seal_status().await;
         }
-        if request.migrate {
-            return Err(Error::bad_request("seal migration is not supported by this server"));
-        }
         let share = decode_share(&request.key)?;
-        if self.sealed() && self.unsealer.unseal(&share).await? {
-            if let Some(ha) = &self.ha {
-                ha.start(self);
-                return self.seal_status().await;
-            }
-            match Active::open(&self.barrier, &self.options).await {
-                Ok(active) => drop(self.set_active(Some(Arc::new(active)))),
-                Err(error) => {
-                    self.unsealer.seal();
-                    tracing::error!(%error, "the vault was unsealed but could not be opened; sealed again");
-                    return Err(error);
-                }
-            }
-            tracing::info!("vault unsealed");
+        if self.sealed() && self.unsealer.unseal_with(&share, request.migrate).await? {
+            self.opened().await?;
+            // Whoever sealed it by hand has changed their mind.
+            self.auto.want(self.unsealer.is_auto());
         }
         self.seal_status().await
+    }
+
+    /// What follows once the barrier is open: the core answers requests, or one of several servers contends for the lead. The caller holds `state`.
+    async fn opened(self: &Arc<Self>) -> Result<()> {
+        if let Some(ha) = &self.ha {
+            ha.start(self);
+            return Ok(());
+        }
+        match Active::open(&self.barrier, &self.options).await {
+            Ok(active) => drop(self.set_active(Some(Arc::new(active)))),
+            Err(error) => {
+                self.unsealer.seal();
+                tracing::error!(%error, "the vault was unsealed but could not be opened; sealed again");
+                return Err(error);
+            }
+        }
+        tracing::info!("vault unsealed");
+        Ok(())
+    }
+
+    /// The keys of this server open the vault no more, so it was sealed: one with a key service gets those of today.
+    pub(crate) fn keys_lost(&self) {
+        self.auto.wake();
     }
 
     /// Seals: waits for the requests under way, a bounded time, stops timers, wipes keys; one of several servers gives the lock back. Does
     /// nothing if it is sealed.
     pub async fn shutdown(&self) {
         let _state = self.state.lock().await;
+        // Who seals it wants it sealed.
+        self.auto.want(false);
         self.seal_now().await;
     }
 
@@ -317,11 +378,5 @@ fn decode_share(text: &str) -> Result<Zeroizing<Vec<u8>>> {
     if text.is_empty() {
         return Err(Error::bad_request("'key' must be specified in request body as JSON, or 'reset' set to true"));
     }
-    // Some base 64 is valid hex as well: it is hex only if it has a share's length.
-    if let Ok(share) = hex::decode(text).map(Zeroizing::new)
-        && SHARE_LENGTHS.contains(&share.len())
-    {
-        return Ok(share);
-    }
-    STANDARD.decode(text).map(Zeroizing::new).map_err(|_| Error::bad_request("'key' must be a valid hex or base64 string"))
+    share(text)
 }

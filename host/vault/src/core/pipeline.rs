@@ -14,7 +14,7 @@ use crate::token::Caller;
 
 /// System paths that want `sudo` besides the capability for the operation, as Vault and OpenBao list them. A `*` at the end stands
 /// for anything.
-const SUDO: [&str; 23] = [
+const SUDO: [&str; 24] = [
     "sys/audit",
     "sys/audit/*",
     "sys/auth/*",
@@ -34,6 +34,7 @@ const SUDO: [&str; 23] = [
     "sys/revoke-prefix/*",
     "sys/rotate",
     "sys/rotate/keyring",
+    "sys/rotate/root",
     "sys/seal",
     "sys/step-down",
     "auth/token/accessors",
@@ -239,8 +240,16 @@ mod tests {
         ] {
             assert!(wants_sudo(path), "{path}");
         }
-        for path in ["sys/auth", "sys/rotate/config", "sys/leases/lookup", "sys/mounts", "sys/seal-status", "auth/token/create", "sys/raws"]
-        {
+        for path in [
+            "sys/auth",
+            "sys/rotate/config",
+            "sys/rotate/root/init",
+            "sys/leases/lookup",
+            "sys/mounts",
+            "sys/seal-status",
+            "auth/token/create",
+            "sys/raws",
+        ] {
             assert!(!wants_sudo(path), "{path}");
         }
     }

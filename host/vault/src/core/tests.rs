@@ -1,8 +1,10 @@
 //! The core as the server uses it, over a storage in memory.
 
+mod auto;
 mod cuts;
 mod faults;
 mod requests;
+mod shares;
 mod states;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub(crate) fn options() -> Options {
         build_date: "2026-01-01T00:00:00Z".to_owned(),
         cache: true,
         ha: None,
+        seal: crate::seal::SealOptions::default(),
     }
 }
 

@@ -28,36 +28,51 @@ pub struct InitRequest {
 }
 
 impl InitRequest {
-    /// Refuses what is not offered. The numbers are checked where they are used.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// The shares and the threshold, of the unseal key or with a key service of this kind of the recovery key. Refuses what is not offered and what
+    /// belongs to the other kind of seal; the numbers are checked where they are used.
+    pub(crate) fn shares(&self, service: Option<&str>) -> Result<(i64, i64)> {
         let some = |keys: &Option<Vec<String>>| keys.as_ref().is_some_and(|keys| !keys.is_empty());
-        if some(&self.pgp_keys) || self.root_token_pgp_key.as_ref().is_some_and(|key| !key.is_empty()) {
-            return Err(Error::bad_request(
-                "pgp_keys and root_token_pgp_key are not supported by this server; encrypt the keys after init",
-            ));
-        }
-        let recovery: Vec<&str> = [
+        let barrier = [
+            (self.secret_shares != 0, "secret_shares"),
+            (self.secret_threshold != 0, "secret_threshold"),
+            (some(&self.pgp_keys), "pgp_keys"),
+        ];
+        let recovery = [
             (self.recovery_shares != 0, "recovery_shares"),
             (self.recovery_threshold != 0, "recovery_threshold"),
             (some(&self.recovery_pgp_keys), "recovery_pgp_keys"),
-        ]
-        .into_iter()
-        .filter_map(|(given, name)| given.then_some(name))
-        .collect();
-        if !recovery.is_empty() {
-            return Err(Error::BadRequest(format!("parameters {} not applicable to seal type shamir", recovery.join(","))));
+        ];
+        let (kind, foreign) = service.map_or(("shamir", recovery), |kind| (kind, barrier));
+        let foreign: Vec<&str> = foreign.into_iter().filter_map(|(given, name)| given.then_some(name)).collect();
+        if !foreign.is_empty() {
+            return Err(Error::BadRequest(format!("parameters {} not applicable to seal type {kind}", foreign.join(","))));
         }
-        Ok(())
+        let token = self.root_token_pgp_key.as_ref().is_some_and(|key| !key.is_empty());
+        if some(&self.pgp_keys) || some(&self.recovery_pgp_keys) || token {
+            return Err(Error::bad_request(
+                "pgp_keys, recovery_pgp_keys and root_token_pgp_key are not supported by this server; encrypt the keys after init",
+            ));
+        }
+        Ok(match service {
+            Some(_) => (self.recovery_shares, self.recovery_threshold),
+            None => (self.secret_shares, self.secret_threshold),
+        })
     }
 }
 
 /// The answer to `PUT sys/init`. It holds secrets: nothing but the answer's body may see it.
 #[derive(Serialize)]
 pub struct InitResult {
-    /// The unseal key's shares, in hex.
+    /// The unseal key's shares, in hex; none with a key service.
     pub keys: Vec<Zeroizing<String>>,
     /// The same in base 64.
     pub keys_base64: Vec<Zeroizing<String>>,
+    /// The recovery key's shares, in hex; only with a key service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_keys: Option<Vec<Zeroizing<String>>>,
+    /// The same in base 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_keys_base64: Option<Vec<Zeroizing<String>>>,
     /// The first root token.
     pub root_token: Zeroizing<String>,
 }
@@ -70,14 +85,14 @@ pub struct UnsealRequest {
     pub key: Zeroizing<String>,
     /// Forgets the shares given so far.
     pub reset: bool,
-    /// Seal migration: refused.
+    /// Whether a store that is under another seal than the configured one is to be migrated.
     pub migrate: bool,
 }
 
 /// The answer of `sys/seal-status` and of `sys/unseal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SealStatus {
-    /// The seal's type, `shamir`.
+    /// The seal's type.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether there is a vault in the storage.
@@ -94,6 +109,9 @@ pub struct SealStatus {
     pub nonce: String,
     /// Whether t and n are those of the recovery key.
     pub recovery_seal: bool,
+    /// How the recovery key is shared out: `shamir`; only with a key service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_seal_type: Option<String>,
     /// The server's version.
     pub version: String,
     /// When the server was built, as OpenBao 2.6 and later name it.
@@ -110,6 +128,9 @@ pub struct SealStatus {
     pub cluster_id: Option<String>,
     /// The name of the storage's stanza.
     pub storage_type: String,
+    /// What is wrong with the seal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The answer of `sys/health`. Its status follows from the first three members and the request's query.

@@ -217,6 +217,7 @@ impl Runner {
                 // An unseal from here on begins anew.
                 locked(&self.ha.runner).take();
                 self.core.unsealer().seal();
+                self.core.keys_lost();
                 false
             }
         }

@@ -1,8 +1,10 @@
 //! Several servers on one store in memory, with short times and bad links.
 
+mod auto;
 mod faults;
 mod init;
 mod keys;
+mod rekey;
 mod storm;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `core/seal-config`: which seal, and how many shares.
+//! `core/seal-config`: which seal, and how many shares; under a key service `core/recovery-config`, the same of the recovery key.
 //!
 //! The rule: `stored_shares` is always written, since Vault takes a store without it as one of before 1.3 and cannot open it; it is
 //! never believed, since OpenBao drops it.
@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::CONFIG_PATH;
+use super::RECOVERY_CONFIG_PATH;
 use crate::logical::{Error, Result};
 
 /// The type of a seal whose unseal key is split among people.
@@ -45,36 +45,62 @@ impl SealConfig {
     /// threshold of one only goes with one share.
     pub fn shamir(shares: i64, threshold: i64) -> Result<SealConfig> {
         check(shares, threshold).map_err(|reason| Error::bad_request(format!("invalid seal configuration: {reason}")))?;
-        Ok(SealConfig {
-            kind: SHAMIR.to_owned(),
+        Ok(SealConfig::new(SHAMIR, shares, threshold, 1))
+    }
+
+    /// A configuration for a key service of this kind: it has one key and splits nothing.
+    pub fn auto(kind: &str) -> SealConfig {
+        SealConfig::new(kind, 1, 1, 1)
+    }
+
+    /// A configuration for the recovery key's shares; refused as Shamir's, with the field's texts.
+    pub fn recovery(shares: i64, threshold: i64) -> Result<SealConfig> {
+        check(shares, threshold).map_err(|reason| Error::bad_request(format!("invalid recovery configuration: {reason}")))?;
+        Ok(SealConfig::new(SHAMIR, shares, threshold, 0))
+    }
+
+    fn new(kind: &str, shares: i64, threshold: i64, stored_shares: i64) -> SealConfig {
+        SealConfig {
+            kind: kind.to_owned(),
             secret_shares: shares,
             secret_threshold: threshold,
             pgp_keys: None,
             nonce: String::new(),
             backup: false,
-            stored_shares: 1,
+            stored_shares,
             extra: Map::new(),
-        })
+        }
     }
 
-    /// Reads what is stored. Another seal than Shamir's, or impossible numbers, are [`Error::Damaged`].
-    pub fn parse(stored: &[u8]) -> Result<SealConfig> {
-        let damaged = |reason: String| Error::Damaged(format!("{CONFIG_PATH}: {reason}"));
+    /// The same shares as a configuration of the recovery key (`recovery`) or of the unseal key, as a migration between seals hands them on.
+    pub fn handed_on(&self, recovery: bool) -> SealConfig {
+        SealConfig { extra: self.extra.clone(), ..SealConfig::new(SHAMIR, self.secret_shares, self.secret_threshold, i64::from(!recovery)) }
+    }
+
+    /// Reads what is stored under `path`. Impossible numbers are [`Error::Damaged`]; only Shamir's shares may be none, as of a recovery key
+    /// that OpenBao did not make.
+    pub fn parse(path: &str, stored: &[u8]) -> Result<SealConfig> {
+        let damaged = |reason: String| Error::Damaged(format!("{path}: {reason}"));
         let mut config: SealConfig = serde_json::from_slice(stored).map_err(|error| damaged(error.to_string()))?;
         if config.kind.is_empty() {
             // Written before there were others.
             SHAMIR.clone_into(&mut config.kind);
         }
-        if config.kind != SHAMIR {
-            return Err(damaged(format!("barrier seal type of {:?} does not match loaded type of {SHAMIR:?}", config.kind)));
+        let none = path == RECOVERY_CONFIG_PATH && (config.secret_shares, config.secret_threshold) == (0, 0);
+        if !none {
+            check(config.secret_shares, config.secret_threshold).map_err(|reason| damaged(reason.to_owned()))?;
         }
-        check(config.secret_shares, config.secret_threshold).map_err(|reason| damaged(reason.to_owned()))?;
         Ok(config)
+    }
+
+    /// Whether the shares are Shamir's, and no key service's.
+    pub fn is_shamir(&self) -> bool {
+        self.kind == SHAMIR
     }
 
     /// The JSON to store.
     pub fn to_stored(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Error::Internal(format!("{CONFIG_PATH}: {error}")))
+        serde_json::to_vec(self).map_err(|error| Error::Internal(format!("a seal's configuration: {error}")))
     }
 
     /// Shares and threshold, which are known to fit.
@@ -100,6 +126,7 @@ fn check(shares: i64, threshold: i64) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::CONFIG_PATH;
 
     #[test]
     fn it_is_written_with_the_members_of_vault() {
@@ -112,21 +139,20 @@ mod tests {
     #[test]
     fn what_openbao_and_older_vaults_wrote_is_read_and_other_members_are_kept() {
         let openbao = br#"{"type":"shamir","secret_shares":3,"secret_threshold":2,"pgp_keys":null,"nonce":"","backup":false}"#;
-        assert_eq!(SealConfig::parse(openbao).unwrap(), SealConfig::shamir(3, 2).unwrap());
+        assert_eq!(SealConfig::parse(CONFIG_PATH, openbao).unwrap(), SealConfig::shamir(3, 2).unwrap());
         let old = br#"{"type":"","secret_shares":1,"secret_threshold":1,"nonce":"n","later":{"a":1.50}}"#;
-        let config = SealConfig::parse(old).unwrap();
+        let config = SealConfig::parse(CONFIG_PATH, old).unwrap();
         assert_eq!(config.counts(), (1, 1));
         assert!(String::from_utf8(config.to_stored().unwrap()).unwrap().ends_with(r#""stored_shares":1,"later":{"a":1.50}}"#));
     }
 
     #[test]
-    fn another_seal_is_refused_with_both_names() {
-        match SealConfig::parse(br#"{"type":"awskms","secret_shares":1,"secret_threshold":1}"#) {
-            Err(Error::Damaged(text)) => assert!(text.contains("awskms") && text.contains("shamir"), "{text}"),
-            _ => panic!("taken"),
-        }
+    fn what_cannot_be_is_damaged() {
+        let none = br#"{"type":"shamir","secret_shares":0,"secret_threshold":0}"#;
+        assert!(matches!(SealConfig::parse(CONFIG_PATH, none), Err(Error::Damaged(_))));
+        assert_eq!(SealConfig::parse(RECOVERY_CONFIG_PATH, none).unwrap().counts(), (0, 0));
         for stored in ["", "{}", "[]", r#"{"type":"shamir","secret_shares":300,"secret_threshold":3}"#] {
-            assert!(matches!(SealConfig::parse(stored.as_bytes()), Err(Error::Damaged(_))), "{stored}");
+            assert!(matches!(SealConfig::parse(CONFIG_PATH, stored.as_bytes()), Err(Error::Damaged(_))), "{stored}");
         }
     }
 

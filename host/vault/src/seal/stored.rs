@@ -1,42 +1,37 @@
-//! The stored root key: protobuf `BlobInfo` of go-kms-wrapping around `nonce | AES-GCM(JSON array of one base64 string) | tag`.
+//! The stored root key: a JSON array of one base64 string. Under Shamir's seal it is encrypted with the unseal key, as `nonce | AES-GCM | tag` in a
+//! `BlobInfo`; under a key service's as [`super::blob`] says.
 
 use prost::Message;
 use zeroize::Zeroizing;
 
 use super::STORED_KEYS_PATH;
+use super::blob::{BlobInfo, KeyInfo};
 use crate::crypto::{self, NONCE_LEN};
 use crate::keyring::json::{self, SecretIn, SecretOut};
 use crate::logical::{Error, Result};
 use crate::secret::Secret;
 
-/// What a seal stores. Shamir's puts the nonce before the ciphertext and leaves `iv` out.
-#[derive(Clone, PartialEq, Message)]
-struct BlobInfo {
-    #[prost(bytes = "vec", tag = "1")]
-    ciphertext: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    iv: Vec<u8>,
-    #[prost(message, optional, tag = "5")]
-    key_info: Option<KeyInfo>,
-}
-
-/// Which key encrypted it: empty for Shamir's, yet present.
-#[derive(Clone, PartialEq, Message)]
-struct KeyInfo {
-    #[prost(string, tag = "3")]
-    key_id: String,
-}
-
-/// How Vault Enterprise begins what several seals store.
-const MULTI: &[u8] = b"multiwrapvalue:";
-
 fn damaged(reason: &str) -> Error {
     Error::Damaged(format!("{STORED_KEYS_PATH}: {reason}"))
 }
 
+/// The root key as a seal encrypts it.
+pub(crate) fn plain(root: &Secret) -> Result<Zeroizing<Vec<u8>>> {
+    json::write(128, &[SecretOut(root)])
+}
+
+/// The root key from what a seal decrypted.
+pub(crate) fn parse(plain: &[u8]) -> Result<Secret> {
+    let keys: Vec<SecretIn> = serde_json::from_slice(plain).map_err(|error| damaged(&json::position(&error)))?;
+    match <[SecretIn; 1]>::try_from(keys) {
+        Ok([key]) => Ok(key.0),
+        Err(keys) => Err(damaged(&format!("holds {} keys where one was expected", keys.len()))),
+    }
+}
+
 /// Encrypts the root key with the unseal key.
 pub(crate) fn seal(unseal_key: &Secret, root: &Secret) -> Result<Vec<u8>> {
-    let plain = json::write(128, &[SecretOut(root)])?;
+    let plain = plain(root)?;
     let nonce = crypto::random::<NONCE_LEN>()?;
     let mut ciphertext = nonce.to_vec();
     crypto::gcm_seal_into(&mut ciphertext, unseal_key.expose(), &nonce, &[], &plain)?;
@@ -45,10 +40,7 @@ pub(crate) fn seal(unseal_key: &Secret, root: &Secret) -> Result<Vec<u8>> {
 
 /// Decrypts the root key. [`Error::BadRequest`] with the field's text if the unseal key is not the one.
 pub(crate) fn open(unseal_key: &Secret, stored: &[u8]) -> Result<Secret> {
-    if stored.starts_with(MULTI) {
-        return Err(damaged("written by several seals at once, which is not supported"));
-    }
-    let blob = BlobInfo::decode(stored).map_err(|error| damaged(&error.to_string()))?;
+    let blob = BlobInfo::parse(STORED_KEYS_PATH, stored)?;
     if !blob.iv.is_empty() || blob.key_info.is_some_and(|info| !info.key_id.is_empty()) {
         return Err(damaged("encrypted by a key service, where a key of Shamir's shares was expected"));
     }
@@ -62,11 +54,7 @@ pub(crate) fn open(unseal_key: &Secret, stored: &[u8]) -> Result<Secret> {
     }
     let plain: Zeroizing<Vec<u8>> =
         crypto::gcm_open(key, nonce, &[], sealed)?.map_err(|_| wrong("cipher: message authentication failed"))?;
-    let keys: Vec<SecretIn> = serde_json::from_slice(&plain).map_err(|error| damaged(&json::position(&error)))?;
-    match <[SecretIn; 1]>::try_from(keys) {
-        Ok([key]) => Ok(key.0),
-        Err(keys) => Err(damaged(&format!("holds {} keys where one was expected", keys.len()))),
-    }
+    parse(&plain)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! `sys/key-status` and `sys/rotate`: the keyring.
+//! `sys/key-status` and `sys/rotate`: the keyring, and the keys above it.
 
 use serde_json::Value;
 
-use super::{Call, object, params, unsupported_path};
+use super::{Call, object, params, rekey, unsupported_path};
+use crate::core::Target;
 use crate::keyring::MAX_OPERATIONS;
 use crate::kv::duration;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
@@ -20,7 +21,7 @@ pub(super) fn status(call: &Call<'_>) -> Result<Response> {
     Ok(Response { flatten: true, ..Response::data(data) })
 }
 
-/// `sys/rotate`, `sys/rotate/keyring`, and their configuration; `rest` is what follows `rotate`.
+/// `sys/rotate`, `sys/rotate/keyring`, and their configuration; `sys/rotate/root` and what is below it and `sys/rotate/recovery`. `rest` is what follows `rotate`.
 pub(super) async fn rotate(call: &Call<'_>, rest: &str, request: &Request) -> Result<Response> {
     let writes = matches!(request.operation, Operation::Update | Operation::Create);
     match rest {
@@ -30,8 +31,16 @@ pub(super) async fn rotate(call: &Call<'_>, rest: &str, request: &Request) -> Re
         }
         "config" | "keyring/config" if request.operation == Operation::Read => read_config(call),
         "config" | "keyring/config" if writes => config(call, &request.data).await,
-        "" | "keyring" | "config" | "keyring/config" => Err(Error::UnsupportedOperation),
-        _ => Err(unsupported_path()),
+        "root" if writes => {
+            call.core.unsealer().rotate_root().await?;
+            Ok(Response::empty())
+        }
+        "" | "keyring" | "config" | "keyring/config" | "root" => Err(Error::UnsupportedOperation),
+        _ => match rest.split_once('/') {
+            Some(("root", verb)) => rekey::rotate(call, Target::Root, verb, request).await,
+            Some(("recovery", verb)) => rekey::rotate(call, Target::Recovery, verb, request).await,
+            _ => Err(unsupported_path()),
+        },
     }
 }
 

@@ -10,6 +10,7 @@ mod leases;
 mod mounts;
 mod params;
 mod policies;
+mod rekey;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,7 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("internal", _) => internal::handle(&call, rest, request),
         ("key-status", "") if request.operation == Operation::Read => keys::status(&call),
         ("rotate", _) => keys::rotate(&call, rest, request).await,
+        ("generate-root-token", _) => rekey::generate_root(&call, rest, request).await,
         // The core does it when this is answered.
         ("seal" | "step-down", "") if writes => Ok(Response::empty()),
         ("audit", "") if request.operation == Operation::Read => Ok(Response::data(Fields::new())),

@@ -29,6 +29,9 @@ pub use store::{Parts, Store};
 
 use crate::policy::Acl;
 
+/// How many characters a root token has.
+pub(crate) const ROOT_TOKEN_LEN: usize = id::SERVICE.len() + id::RANDOM;
+
 /// Who makes a request: the token, and what it may do.
 pub struct Caller {
     /// The token.

@@ -15,14 +15,13 @@ use cofferdam_backend::Folder;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{Inner, Unsealer, lock};
+use super::{Inner, Unsealer, lock, split};
 use crate::crypto;
 use crate::keyring::{KEYRING_PATH, Keyring, rfc3339_nano};
 use crate::logical::{Error, Result};
 use crate::seal::config::SealConfig;
-use crate::seal::{CONFIG_PATH, MASTER_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH, stored};
+use crate::seal::{CONFIG_PATH, MASTER_PATH, RECOVERY_CONFIG_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH, stored};
 use crate::secret::Secret;
-use crate::shamir;
 
 /// Says that the store is being initialised: plain JSON, a [`Marker`].
 pub(super) const MARKER_PATH: &str = "core/initializing";
@@ -36,13 +35,50 @@ struct Marker {
     keyring: String,
 }
 
+/// How a new store is sealed.
+enum Setup {
+    Shamir(SealConfig),
+    Service { config: SealConfig, recovery: Option<SealConfig> },
+}
+
+impl Setup {
+    fn new(inner: &Inner, shares: i64, threshold: i64) -> Result<Setup> {
+        if !inner.is_auto() {
+            return Ok(Setup::Shamir(SealConfig::shamir(shares, threshold)?));
+        }
+        // Vault does not start on a configuration of no shares, so there is none then.
+        let recovery = if (shares, threshold) == (0, 0) { None } else { Some(SealConfig::recovery(shares, threshold)?) };
+        Ok(Setup::Service { config: SealConfig::auto(inner.kind()), recovery })
+    }
+
+    fn config(&self) -> &SealConfig {
+        match self {
+            Setup::Shamir(config) | Setup::Service { config, .. } => config,
+        }
+    }
+
+    fn into_config(self) -> SealConfig {
+        match self {
+            Setup::Shamir(config) | Setup::Service { config, .. } => config,
+        }
+    }
+
+    /// The shares that are handed out.
+    fn counts(&self) -> (u8, u8) {
+        match self {
+            Setup::Shamir(config) => config.counts(),
+            Setup::Service { recovery, .. } => recovery.as_ref().map_or((0, 0), SealConfig::counts),
+        }
+    }
+}
+
 impl Unsealer {
-    /// Begins a new store: writes the seal's entries and opens the barrier. Returns the shares of the unseal key; they are good
-    /// only after [`Unsealer::commit`]. What the new store is to begin with is written in between; if that fails,
-    /// [`Unsealer::seal`] gives up, and the next call begins anew.
+    /// Begins a new store: writes the seal's entries and opens the barrier. Returns the shares of the unseal key, or with a key service of the
+    /// recovery key, of which there may be none (0 and 0); they are good only after [`Unsealer::commit`]. What the new store is to begin with is
+    /// written in between; if that fails, [`Unsealer::seal`] gives up, and the next call begins anew.
     pub async fn prepare(&self, shares: i64, threshold: i64) -> Result<Vec<Secret>> {
         let inner = &self.inner;
-        let config = SealConfig::shamir(shares, threshold)?;
+        let setup = Setup::new(inner, shares, threshold)?;
         let _work = inner.work.lock().await;
         if inner.initialized().await? {
             return Err(Error::bad_request("Vault is already initialized"));
@@ -50,26 +86,47 @@ impl Unsealer {
         if inner.preparing.load(Ordering::SeqCst) {
             return Err(Error::bad_request("Vault is being initialized"));
         }
-        inner.clear_unfinished().await?;
-
-        let unseal_key = Secret::random()?;
+        if let Err(error) = inner.witness_nothing().await {
+            tracing::error!(%error, "refusing to initialize");
+            return Err(Error::bad_request(
+                "this server's state file (state_path) remembers a vault in this storage: see the server's log",
+            ));
+        }
         let root = Arc::new(Secret::random()?);
         let keyring = Keyring::generate(root.clone())?;
-        inner.write(STORED_KEYS_PATH, stored::seal(&unseal_key, &root)?).await?;
-        inner.write(CONFIG_PATH, config.to_stored()?).await?;
-        inner.write(MASTER_PATH, keyring.seal(MASTER_PATH, &keyring.root_entry()?)?).await?;
-        inner.write(SHAMIR_KEK_PATH, keyring.seal(SHAMIR_KEK_PATH, unseal_key.expose())?).await?;
-
-        let parts = match config.counts() {
-            (1, _) => vec![unseal_key],
-            (shares, threshold) => {
-                let parts = shamir::split(unseal_key.expose(), shares, threshold)?;
-                parts.iter().map(|part| Secret::from_slice(part)).collect::<Result<_>>()?
+        // Before anything is written: a key service may refuse.
+        let key = Secret::random()?;
+        let entries = match &setup {
+            Setup::Shamir(_) => vec![(STORED_KEYS_PATH.to_owned(), stored::seal(&key, &root)?)],
+            Setup::Service { .. } => inner.sealed_root(&root).await?,
+        };
+        let recovery = match &setup {
+            Setup::Service { recovery: Some(config), .. } => {
+                let mut entries = inner.sealed_recovery(&key).await?;
+                entries.push((RECOVERY_CONFIG_PATH.to_owned(), config.to_stored()?));
+                entries
             }
+            _ => Vec::new(),
+        };
+        inner.clear_unfinished().await?;
+        for (path, value) in entries {
+            inner.write(&path, value).await?;
+        }
+        inner.write(CONFIG_PATH, setup.config().to_stored()?).await?;
+        inner.write(MASTER_PATH, keyring.seal(MASTER_PATH, &keyring.root_entry()?)?).await?;
+        if let Setup::Shamir(_) = setup {
+            inner.write(SHAMIR_KEK_PATH, keyring.seal(SHAMIR_KEK_PATH, key.expose())?).await?;
+        }
+        for (path, value) in recovery {
+            inner.write(&path, value).await?;
+        }
+        let parts = match setup.counts() {
+            (0, _) => Vec::new(),
+            (shares, threshold) => split(key, shares, threshold)?,
         };
         inner.barrier.idle().await?;
         inner.preparing.store(true, Ordering::SeqCst);
-        *lock(&inner.config) = Some(config);
+        *lock(&inner.config) = Some(setup.into_config());
         inner.barrier.unseal(keyring);
         Ok(parts)
     }
@@ -89,6 +146,7 @@ impl Unsealer {
         inner.write(KEYRING_PATH, stored).await?;
         inner.remove(MARKER_PATH).await?;
         inner.preparing.store(false, Ordering::SeqCst);
+        inner.witness_open().await;
         self.start_maintenance();
         Ok(())
     }

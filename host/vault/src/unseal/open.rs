@@ -24,7 +24,7 @@ impl Unsealer {
 }
 
 impl Inner {
-    /// Opens the barrier.
+    /// Opens the barrier with the key that Shamir's shares gave.
     pub(super) async fn open(self: &Arc<Self>, unseal_key: &Secret, config: SealConfig) -> Result<()> {
         let (root, kek) = match self.read(STORED_KEYS_PATH).await? {
             Some(blob) => (stored::open(unseal_key, &blob)?, Some(unseal_key)),
@@ -33,8 +33,14 @@ impl Inner {
                 (Secret::from_slice(unseal_key.expose())?, None)
             }
         };
+        self.open_with(root, kek, config).await
+    }
+
+    /// Opens the barrier with the root key; `kek` is the unseal key, if there is one.
+    pub(super) async fn open_with(self: &Arc<Self>, root: Secret, kek: Option<&Secret>, config: SealConfig) -> Result<()> {
         let Some(keyring) = self.read(KEYRING_PATH).await? else { return Err(Error::bad_request("Vault is not initialized")) };
         let keyring = Keyring::from_stored(Arc::new(root), &keyring)?;
+        self.witness(&keyring).await?;
         if self.shared {
             *lock(&self.kek) = kek.map(|kek| Secret::from_slice(kek.expose())).transpose()?.map(Arc::new);
         } else {
@@ -45,6 +51,12 @@ impl Inner {
         *lock(&self.config) = Some(config);
         self.barrier.unseal(keyring);
         if !self.shared {
+            let cared = async {
+                self.begin_count().await?;
+                self.renew_seal().await
+            };
+            cared.await.inspect_err(|_| self.close())?;
+            self.witness_if_due().await;
             self.clone().start_maintenance();
         }
         Ok(())
@@ -65,6 +77,10 @@ impl Inner {
         if !self.holds(keyring, MASTER_PATH, is_root).await? {
             tracing::info!("writing {MASTER_PATH}, which was missing or out of date");
             self.write(MASTER_PATH, keyring.seal(MASTER_PATH, &keyring.root_entry()?)?).await?;
+        }
+        if self.is_auto() && self.read(SHAMIR_KEK_PATH).await?.is_some() {
+            tracing::info!("deleting {SHAMIR_KEK_PATH}, which is left of Shamir's shares");
+            self.remove(SHAMIR_KEK_PATH).await?;
         }
         let Some(kek) = kek else { return Ok(()) };
         if !self.holds(keyring, SHAMIR_KEK_PATH, |plain| crypto::same(plain, kek.expose())).await? {

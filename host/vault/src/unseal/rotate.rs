@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::take_over::upgrade;
 use super::{Inner, Unsealer, lock};
@@ -34,8 +35,10 @@ impl Unsealer {
     pub async fn set_rotation(&self, rotation: Rotation) -> Result<()> {
         let inner = &self.inner;
         let _work = inner.work.lock().await;
+        inner.settle().await?;
         let changed = inner.barrier.with_keyring(|keyring| keyring.with_rotation(rotation))?;
         inner.write(KEYRING_PATH, changed.to_stored()?).await?;
+        inner.witness.soon();
         inner.barrier.replace(changed)
     }
 
@@ -51,8 +54,10 @@ impl Inner {
         if self.preparing.load(Ordering::SeqCst) {
             return Err(Error::Sealed);
         }
+        self.settle().await?;
         let rotated = self.barrier.with_keyring(Keyring::rotated)?;
         self.write(KEYRING_PATH, rotated.to_stored()?).await?;
+        self.witness.soon();
         // From here on the new key is safe. If the copy of the root key cannot be written, the next open writes it; it is
         // not wrong meanwhile, only under the earlier term.
         let master = rotated.seal(MASTER_PATH, &rotated.root_entry()?)?;
@@ -74,17 +79,20 @@ impl Inner {
         if self.barrier.sealed() || self.preparing.load(Ordering::SeqCst) {
             return Ok(());
         }
+        self.settle().await?;
         let counted = self.counted.load(Ordering::SeqCst);
         let (due, used) =
             self.barrier.with_keyring(|keyring| Ok((keyring.rotation_due(OffsetDateTime::now_utc()), keyring.uncounted(counted))))?;
         match due {
             Some(reason) => {
                 tracing::info!(reason, "rotating the encryption key");
-                self.rotate().await
+                self.rotate().await?;
             }
-            None if used => self.persist_keyring().await,
-            None => Ok(()),
+            None if used => self.persist_keyring().await?,
+            None => {}
         }
+        self.witness_if_due().await;
+        Ok(())
     }
 
     /// Stores the keyring with its encryptions as counted so far.
@@ -94,6 +102,7 @@ impl Inner {
             Ok((keyring.to_stored()?, encryptions))
         })?;
         self.write(KEYRING_PATH, stored).await?;
+        self.witness.soon();
         // Counted before it was stored: what was encrypted in between is stored the next time.
         self.counted.store(encryptions, Ordering::SeqCst);
         Ok(())
@@ -102,10 +111,18 @@ impl Inner {
     /// Starts the care of the keyring, in place of any earlier one. It ends with the [`Unsealer`].
     pub(super) fn start_maintenance(self: Arc<Self>) {
         let weak = Arc::downgrade(&self);
+        let changed = self.witness.changed();
         let task = tokio::spawn(async move {
+            let mut due = Instant::now() + MAINTENANCE_INTERVAL;
             loop {
-                tokio::time::sleep(MAINTENANCE_INTERVAL).await;
+                let early = tokio::time::timeout_at(due, changed.notified()).await.is_ok();
                 let Some(inner) = weak.upgrade() else { return };
+                if early {
+                    let _work = inner.work.lock().await;
+                    inner.witness_if_due().await;
+                    continue;
+                }
+                due = Instant::now() + MAINTENANCE_INTERVAL;
                 if let Err(error) = inner.maintain().await {
                     tracing::warn!(%error, "the keyring could not be stored; this is tried again");
                 }

@@ -36,10 +36,17 @@ impl Unsealer {
     pub(crate) async fn take_over(&self) -> Result<(), TakeOver> {
         let inner = &self.inner;
         let _work = inner.work.lock().await;
+        inner.finish_journal().await.map_err(TakeOver::Failed)?;
+        // New keys that this server has sent in an earlier leadership. If nothing is known of them yet, the next change asks again.
+        if let Err(error) = inner.settle().await {
+            tracing::info!(%error, "taking over");
+        }
         let keyring = inner.reload().await.map_err(|error| match error {
             Error::Damaged(_) | Error::BadRequest(_) => TakeOver::Keys(error),
             other => TakeOver::Failed(other),
         })?;
+        // Before the keys of later terms are spread, and the copies of the keys put right.
+        let keyring = inner.settle_seal(keyring).await?;
         inner.adopt(keyring).await.map_err(TakeOver::Failed)
     }
 
@@ -53,6 +60,7 @@ impl Unsealer {
         }
         // Written with a key that this server does not know yet, perhaps.
         let _work = inner.work.lock().await;
+        inner.settle_journal().await?;
         let keyring = inner.reload().await?;
         let plain = keyring.open(path, &stored)?;
         inner.barrier.replace(keyring)?;
@@ -62,6 +70,7 @@ impl Unsealer {
 
 impl Inner {
     async fn adopt(self: &Arc<Self>, keyring: Keyring) -> Result<()> {
+        self.witness(&keyring).await?;
         self.counted.store(keyring.status().encryptions, Ordering::SeqCst);
         let kek = lock(&self.kek).clone();
         let kek = match kek {
@@ -70,7 +79,12 @@ impl Inner {
             _ => None,
         };
         self.repair(&keyring, kek.as_deref()).await?;
+        // That one may have another number of shares, too.
+        *lock(&self.config) = Some(self.load_config().await?);
         self.barrier.unseal(keyring);
+        self.begin_count().await?;
+        self.renew_seal().await?;
+        self.witness_if_due().await;
         self.clone().start_maintenance();
         let left: Vec<String> = self.barrier.list(UPGRADES).await?.into_iter().map(|name| format!("{UPGRADES}{name}")).collect();
         if !left.is_empty() {

@@ -8,18 +8,24 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::keyring::json;
-use crate::seal::{MASTER_PATH, ROOT_KEY_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH};
+use crate::seal::{CONFIG_PATH, MASTER_PATH, ROOT_KEY_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH};
 
+mod auto;
 mod crash;
+mod seals;
 
 /// An unsealer as a server has it that just started on this storage.
 pub(super) fn over(storage: impl cofferdam_backend::Storage) -> Unsealer {
-    Unsealer::new(Barrier::new(Arc::new(storage)), false)
+    Unsealer::new(Barrier::new(Arc::new(storage)), false, SealOptions::default())
 }
 
 impl Unsealer {
+    pub(super) async fn unseal(&self, part: &[u8]) -> Result<bool> {
+        self.unseal_with(part, false).await
+    }
+
     /// A new store with nothing in it.
-    async fn initialize(&self, shares: i64, threshold: i64) -> Result<Vec<Zeroizing<Vec<u8>>>> {
+    pub(super) async fn initialize(&self, shares: i64, threshold: i64) -> Result<Vec<Zeroizing<Vec<u8>>>> {
         let parts = self.prepare(shares, threshold).await?;
         self.commit().await?;
         Ok(plain(parts))
@@ -90,12 +96,14 @@ async fn a_store_that_openbao_wrote_opens_with_any_two_of_its_shares() {
             unsealer.status().await.unwrap(),
             SealState {
                 kind: "shamir".to_owned(),
+                recovery: false,
                 initialized: true,
                 sealed: true,
                 threshold: 2,
                 shares: 3,
                 progress: 0,
-                nonce: String::new()
+                nonce: String::new(),
+                migration: false,
             }
         );
         assert!(!unsealer.unseal(&parts[pair[0]]).await.unwrap());
@@ -265,7 +273,7 @@ async fn another_seal_or_none_is_an_error_of_the_store() {
     let awskms = String::from_utf8(config.to_vec()).unwrap().replace("shamir", "awskms");
     put(&storage, CONFIG_PATH, awskms.into_bytes()).await;
     let unsealer = over(storage.clone());
-    assert!(matches!(unsealer.unseal(&parts[0]).await, Err(Error::Damaged(text)) if text.contains("awskms") && text.contains("shamir")));
+    assert!(matches!(unsealer.unseal(&parts[0]).await, Err(Error::Refused(text)) if text.contains("awskms") && text.contains("Shamir")));
     assert!(unsealer.status().await.is_err());
     storage.delete(&Key::new(CONFIG_PATH).unwrap()).await.unwrap();
     assert!(matches!(unsealer.unseal(&parts[0]).await, Err(Error::Damaged(text)) if text.contains("no seal configuration")));

@@ -1,0 +1,35 @@
+//! Health checks of the key services while the server runs.
+//!
+//! The rule: they are few, each is bounded, and none holds up anything else. A service that is back gets what it has missed.
+
+use std::sync::Arc;
+
+use super::Core;
+
+impl Core {
+    /// Begins to check the key services, if the operator wants that. The work ends with the core.
+    pub(super) fn watch_services(self: &Arc<Core>) {
+        let times = self.options.seal.health;
+        if !times.enabled {
+            return;
+        }
+        for (seal, pulse) in self.unsealer.services() {
+            let weak = Arc::downgrade(self);
+            self.tasks.spawn(async move {
+                let mut lacks = false;
+                loop {
+                    tokio::time::sleep(pulse.pause(&times, lacks)).await;
+                    pulse.check(&seal, &times).await;
+                    let Some(core) = weak.upgrade() else { return };
+                    lacks = core.unsealer.lacks(&seal.name);
+                    if lacks && pulse.failing().is_none() && core.active().is_ok() {
+                        if let Err(error) = core.unsealer.mend().await {
+                            tracing::warn!(seal = seal.name, %error, "what this seal lacks could not be given to it; this is tried again");
+                        }
+                        lacks = core.unsealer.lacks(&seal.name);
+                    }
+                }
+            });
+        }
+    }
+}
