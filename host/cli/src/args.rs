@@ -1,7 +1,12 @@
 //! The command line. Flags are Vault's, and are taken with one dash as well as with two.
 
+mod operator;
+
 use crate::config::{Format, Level};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use operator::{
+    GenerateRootArguments, InitArguments, MigrateSealArguments, OperatorCommand, RekeyArguments, RekeyTarget, UnsealArguments,
+};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -35,26 +40,12 @@ pub(crate) enum Command {
     Server(ServerArguments),
     /// Show whether a server is sealed, and who leads
     Status(ClientArguments),
-    /// Initialize, unseal and seal a server, have it step down, and rotate its key
+    /// Initialize, unseal and seal a server, have it step down, replace its keys, and make a root token
     #[command(subcommand)]
     Operator(OperatorCommand),
     /// Look at components
     #[command(subcommand)]
     Plugin(PluginCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum OperatorCommand {
-    /// Make a new vault; prints the unseal key's shares and the root token once
-    Init(InitArguments),
-    /// Give one share of the unseal key
-    Unseal(UnsealArguments),
-    /// Seal the vault
-    Seal(ClientArguments),
-    /// Make the active server a standby, so that another one takes over
-    StepDown(ClientArguments),
-    /// Add a new key to the keyring, for what is written from now on
-    Rotate(ClientArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,7 +62,9 @@ pub(crate) enum PluginCommand {
 Environment: of each variable BAO_… counts before VAULT_…: API_ADDR, CLUSTER_ADDR, LOG_LEVEL, LOG_FORMAT, CONFIG_PATH, DEV_ROOT_TOKEN_ID,
 DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components. For storage \"dynamodb\", as in Vault and before the
 configuration: AWS_DYNAMODB_TABLE, _REGION, _ENDPOINT, _READ_CAPACITY, _WRITE_CAPACITY, _MAX_RETRIES, AWS_REGION, AWS_DEFAULT_REGION,
-DYNAMODB_HA_ENABLED (true or false; anything else is an error); credentials of the configuration come before those of the environment.
+DYNAMODB_HA_ENABLED (true or false; anything else is an error). For the seal, before the configuration: BAO_SEAL_TYPE or VAULT_SEAL_TYPE
+(awskms or shamir), AWSKMS_WRAPPER_KEY_ID, BAO_AWSKMS_SEAL_KEY_ID, VAULT_AWSKMS_SEAL_KEY_ID, AWSKMS_ENDPOINT, AWS_KMS_ENDPOINT; after it:
+AWS_REGION, AWS_DEFAULT_REGION. Credentials of the configuration come before those of the environment.
 
 Exit codes: 0 ended by a signal, 1 wrong command line or configuration, 2 could not start.")]
 pub(crate) struct ServerArguments {
@@ -84,6 +77,9 @@ pub(crate) struct ServerArguments {
     /// standard or json; comes over environment and configuration
     #[arg(long, value_enum, ignore_case = true)]
     pub(crate) log_format: Option<Format>,
+    /// Start although the storage is older than this host's state file (state_path) says, or empty, and take it as it is from now on
+    #[arg(long)]
+    pub(crate) accept_rollback: bool,
     /// Append the log to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
@@ -153,32 +149,6 @@ pub(crate) struct ClientArguments {
     pub(crate) tls_skip_verify: bool,
     #[command(flatten)]
     pub(crate) format: FormatArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InitArguments {
-    /// Number of shares that the unseal key is split into
-    #[arg(long, short = 'n', default_value_t = 5)]
-    pub(crate) key_shares: u64,
-    /// Number of shares that unseal
-    #[arg(long, short = 't', default_value_t = 3)]
-    pub(crate) key_threshold: u64,
-    /// Only show whether there is a vault: exit code 0 if there is, 2 if not
-    #[arg(long)]
-    pub(crate) status: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct UnsealArguments {
-    /// A share of the unseal key; `-` reads it from standard input. Left out, it is asked for, which keeps it out of the shell's history
-    pub(crate) key: Option<String>,
-    /// Forget the shares given so far
-    #[arg(long, conflicts_with = "key")]
-    pub(crate) reset: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientArguments,
 }
 
 #[derive(Debug, Args)]
@@ -257,11 +227,11 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((init.key_shares, init.key_threshold), (3, 2));
+        assert_eq!((init.key_shares, init.key_threshold), (Some(3), Some(2)));
         let Ok(Arguments { command: Command::Operator(OperatorCommand::Unseal(unseal)) }) = parse("coffer operator unseal -") else {
             panic!()
         };
-        assert_eq!(unseal.key.as_deref(), Some("-"));
+        assert_eq!(unseal.key.as_ref().map(|key| key.as_str()), Some("-"));
         assert_eq!(normalized(["-dev".into(), "--".into(), "-dev".into()]), ["--dev", "--", "-dev"]);
     }
 
@@ -275,6 +245,20 @@ mod tests {
     fn what_excludes_each_other_is_refused() {
         assert!(parse("coffer server -dev -config=a").unwrap_err().contains("cannot be used with"));
         assert!(parse("coffer operator unseal -reset abc").unwrap_err().contains("cannot be used with"));
+        for line in [
+            "generate-root -init -status",
+            "generate-root -status -otp=x",
+            "generate-root -cancel share",
+            "generate-root -init -nonce=x",
+            "rekey -init -cancel",
+            "rekey -status share",
+            "unseal -reset -migrate",
+        ] {
+            assert!(parse(&format!("coffer operator {line}")).unwrap_err().contains("cannot be used with"), "{line}");
+        }
+        assert!(parse("coffer operator generate-root -decode=x").unwrap_err().contains("--otp"));
+        assert!(parse("coffer operator rekey -key-shares=3").unwrap_err().contains("--init"));
+        assert!(parse("coffer operator rekey -target=both").unwrap_err().contains("recovery"));
         assert!(parse("coffer serve").unwrap_err().contains("server"));
         assert!(parse("coffer status -adress=x").unwrap_err().contains("--address"));
     }

@@ -1,8 +1,7 @@
-//! Where a storage's component comes from: a file in the plugin directory, or, for those of the release, this binary.
+//! Where the component of a storage or a seal comes from: a file in the plugin directory, or, for those of the release, this binary.
 //!
 //! The rule: a file in the plugin directory wins over an embedded component, and the log says which one runs.
 
-use crate::config::{ConfigError, Storage};
 use cofferdam_runtime::Source;
 use std::path::Path;
 
@@ -24,10 +23,9 @@ pub(crate) struct Found {
     pub replaces_embedded: bool,
 }
 
-/// Finds the component of a storage stanza.
-pub(crate) fn find(storage: &Storage, plugin_directory: Option<&Path>) -> Result<Found, ConfigError> {
-    let name = &storage.component;
-    let embedded = embedded().find(|(embedded, _)| embedded == name);
+/// Finds the component of this name. The error says what to do, and not whose component is missing.
+pub(crate) fn find(name: &str, plugin_directory: Option<&Path>) -> Result<Found, String> {
+    let embedded = embedded().find(|(embedded, _)| *embedded == name);
     let file = plugin_directory.map(|directory| directory.join(format!("{name}.wasm")));
     if let Some(file) = file.as_ref().filter(|file| std::fs::symlink_metadata(file).is_ok()) {
         return Ok(Found { source: Source::File(file.clone()), origin: file.display().to_string(), replaces_embedded: embedded.is_some() });
@@ -40,10 +38,10 @@ pub(crate) fn find(storage: &Storage, plugin_directory: Option<&Path>) -> Result
         Some(file) => format!("{} does not exist", file.display()),
         None => "plugin_directory is not set".to_owned(),
     };
-    let remedy = if RELEASE.iter().any(|(released, _)| released == name) {
+    let remedy = if RELEASE.iter().any(|(released, _)| *released == name) {
         format!("this binary was built without it; build the guests first (cargo xtask build), or put {name}.wasm into plugin_directory")
     } else {
         "put the component there, or correct the type".to_owned()
     };
-    Err(ConfigError::new(storage.place.clone(), format!("storage {:?}: no component: {missing}: {remedy}", storage.kind)))
+    Err(format!("no component: {missing}: {remedy}"))
 }

@@ -15,7 +15,7 @@ mod plugin;
 mod server;
 mod status;
 
-use args::{Arguments, Command, OperatorCommand, PluginCommand};
+use args::{Arguments, Command, PluginCommand};
 use clap::Parser;
 use exit::Exit;
 use std::process::ExitCode;
@@ -38,11 +38,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Server(arguments) => hardened.map_err(Into::into).and_then(|()| server::run(arguments, &environment)),
         Command::Status(arguments) => client::block_on(status::run(&arguments, &environment)),
-        Command::Operator(OperatorCommand::Init(arguments)) => client::block_on(operator::init(&arguments, &environment)),
-        Command::Operator(OperatorCommand::Unseal(arguments)) => client::block_on(operator::unseal(&arguments, &environment)),
-        Command::Operator(OperatorCommand::Seal(arguments)) => client::block_on(operator::seal(&arguments, &environment)),
-        Command::Operator(OperatorCommand::StepDown(arguments)) => client::block_on(operator::step_down(&arguments, &environment)),
-        Command::Operator(OperatorCommand::Rotate(arguments)) => client::block_on(operator::rotate(&arguments, &environment)),
+        Command::Operator(command) => client::block_on(operator::run(&command, &environment)),
         Command::Plugin(PluginCommand::Inspect(arguments)) => plugin::inspect(&arguments, &environment),
         Command::Plugin(PluginCommand::List(arguments)) => plugin::list(&arguments, &environment),
     };

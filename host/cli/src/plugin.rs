@@ -24,6 +24,7 @@ pub(crate) fn inspect(arguments: &InspectArguments, environment: &Environment) -
         OutputFormat::Json => {
             let mut value = serde_json::to_value(&inspection).map_err(Failure::failed)?;
             if let Some(fields) = value.as_object_mut() {
+                fields.insert("can_reach".to_owned(), json!(reach(&inspection.imports)));
                 fields.insert("grants_needed".to_owned(), json!(inspection.grants_needed()));
                 fields.insert("grants_usable".to_owned(), json!(inspection.grants_usable()));
             }
@@ -42,6 +43,7 @@ fn describe(file: &Path, inspection: &Inspection) -> String {
         ["Contract", &format!("cofferdam:backend {}", inspection.contract)],
         ["Size", &format!("{} bytes", inspection.size)],
         ["SHA-256", &inspection.sha256],
+        ["Can reach", &reach(&inspection.imports)],
         ["Needs grants", &none_or(inspection.grants_needed())],
         ["Can use grants", &none_or(inspection.grants_usable())],
     ];
@@ -54,6 +56,35 @@ fn describe(file: &Path, inspection: &Inspection) -> String {
         table(["Import", "Host", "Meaning"], &imports),
         table(["Export"], &exports)
     )
+}
+
+/// What imports come to; of some not even that: they are names for types, or ways to wait.
+const REACHES: &[(&str, &str)] = &[
+    ("cofferdam:backend/types@", ""),
+    ("wasi:io/", ""),
+    ("cofferdam:backend/log@", "log"),
+    ("wasi:cli/stdout@", "log"),
+    ("wasi:cli/stderr@", "log"),
+    ("wasi:clocks/", "clocks"),
+    ("wasi:random/", "random bytes"),
+];
+
+/// All that a component can reach, in a line. What is not in it is inert, or refused.
+fn reach(imports: &[Import]) -> String {
+    let mut reached: Vec<String> = Vec::new();
+    for import in imports {
+        let what = match import.kind {
+            ImportKind::Always => {
+                REACHES.iter().find(|(prefix, _)| import.name.starts_with(prefix)).map_or(import.name.as_str(), |(_, what)| what).to_owned()
+            }
+            ImportKind::NeedsGrant(grant) | ImportKind::InertWithout(grant) => format!("{grant} (if granted)"),
+            ImportKind::Inert | ImportKind::Unknown => continue,
+        };
+        if !what.is_empty() && !reached.contains(&what) {
+            reached.push(what);
+        }
+    }
+    if reached.is_empty() { "nothing".to_owned() } else { reached.join(", ") }
 }
 
 fn treatment(import: &Import) -> String {
@@ -147,4 +178,28 @@ pub(crate) fn list(arguments: &ListArguments, environment: &Environment) -> Outc
         }
     }
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{describe, reach};
+    use crate::component;
+    use std::path::Path;
+
+    #[test]
+    fn a_seal_reaches_its_key_and_nothing_else() {
+        let (_, bytes) = component::embedded().find(|(name, _)| *name == "awskms").expect("the guests are not built");
+        let inspection = cofferdam_runtime::inspect("awskms", bytes).unwrap();
+        let mut reached: Vec<String> = reach(&inspection.imports).split(", ").map(str::to_owned).collect();
+        reached.sort();
+        assert_eq!(reached, ["aws (if granted)", "clocks", "log", "random bytes"]);
+        assert_eq!(inspection.grants_needed(), ["aws"]);
+        assert!(inspection.grants_usable().iter().all(|grant| *grant == "aws"), "{:?}", inspection.grants_usable());
+        let shown = describe(Path::new("awskms.wasm"), &inspection);
+        assert!(shown.contains("\nCan reach ") && shown.contains("refused without grant aws"), "{shown}");
+        // What can reach more says so.
+        let (_, bytes) = component::embedded().find(|(name, _)| *name == "filesystem").expect("the guests are not built");
+        let inspection = cofferdam_runtime::inspect("filesystem", bytes).unwrap();
+        assert!(reach(&inspection.imports).contains("directory (if granted)"), "{}", reach(&inspection.imports));
+    }
 }

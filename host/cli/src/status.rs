@@ -50,14 +50,21 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
     };
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| rows.push([key.to_owned(), value]);
+    let on = |name: &str| status.get(name).and_then(Value::as_bool) == Some(true);
     row("Seal Type", text("type"));
+    if !text("recovery_seal_type").is_empty() {
+        row("Recovery Seal Type", text("recovery_seal_type"));
+    }
     row("Initialized", text("initialized"));
     row("Sealed", text("sealed"));
-    row("Total Shares", text("n"));
+    row(if on("recovery_seal") { "Total Recovery Shares" } else { "Total Shares" }, text("n"));
     row("Threshold", text("t"));
     if status.get("sealed").and_then(Value::as_bool) == Some(true) {
         row("Unseal Progress", format!("{}/{}", text("progress"), text("t")));
         row("Unseal Nonce", Some(text("nonce")).filter(|nonce| !nonce.is_empty()).unwrap_or_else(|| "n/a".to_owned()));
+    }
+    if on("migration") {
+        row("Seal Migration in Progress", "true".to_owned());
     }
     row("Version", text("version"));
     for (key, name) in
@@ -67,7 +74,6 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
             row(key, text(name));
         }
     }
-    let on = |name: &str| status.get(name).and_then(Value::as_bool) == Some(true);
     let or = |name: &str, none: &str| Some(text(name)).filter(|text| !text.is_empty()).unwrap_or_else(|| none.to_owned());
     row("HA Enabled", or("ha_enabled", "false"));
     if on("ha_enabled") && !on("sealed") {
@@ -78,6 +84,9 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
         } else {
             row("Active Node Address", or("leader_address", "<none>"));
         }
+    }
+    for warning in status.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        row("Warning", warning.as_str().unwrap_or_default().to_owned());
     }
     rows
 }
@@ -97,6 +106,20 @@ mod tests {
         assert!(!keys(false).iter().any(|line| line.starts_with("Unseal")));
         assert!(keys(false).contains(&"Cluster Name=c".to_owned()) && keys(false).contains(&"HA Enabled=false".to_owned()));
     }
+
+    #[test]
+    fn a_seal_that_unseals_by_itself_has_a_recovery_key() {
+        let status = json!({"type": "awskms", "recovery_seal": true, "recovery_seal_type": "shamir", "initialized": true, "sealed": true, "n": 5, "t": 3,
+            "progress": 0, "nonce": "", "version": "1", "migration": true, "warnings": ["one", "two"]});
+        let lines: Vec<String> = rows(&status).into_iter().map(|[key, value]| format!("{key}={value}")).collect();
+        assert_eq!(
+            lines[..5],
+            ["Seal Type=awskms", "Recovery Seal Type=shamir", "Initialized=true", "Sealed=true", "Total Recovery Shares=5"]
+        );
+        assert!(lines.contains(&"Seal Migration in Progress=true".to_owned()));
+        assert_eq!(lines[lines.len() - 2..], ["Warning=one", "Warning=two"]);
+    }
+
     #[test]
     fn who_leads_is_shown_once_unsealed() {
         let lines = |status: serde_json::Value| -> Vec<String> {

@@ -5,9 +5,9 @@
 
 use super::keys::{Scope, Verdict};
 use super::origin::{Given, Origin};
-use super::{ConfigError, files::Source};
+use super::{ConfigError, files::Source, pool};
 use cofferdam_aws::Identity;
-use cofferdam_hcl::{Item, Object, Value};
+use cofferdam_hcl::{Item, Kind, Object, Value};
 use zeroize::Zeroizing;
 
 /// The keys of an identity.
@@ -50,6 +50,30 @@ pub(super) struct Named {
     pub origin: Origin,
 }
 
+/// The bounds on requests that the operator set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    /// In a second, and at once after a pause.
+    pub per_second: Option<u32>,
+    /// In one call of the component, its repetitions included.
+    pub per_call: Option<u32>,
+}
+
+/// What the block `limits` has for requests.
+pub(super) const LIMITS: &[(&str, Verdict)] = &[("requests_per_second", Verdict::Supported), ("requests_per_call", Verdict::Supported)];
+
+/// The bounds on requests in the block `limits` of a stanza.
+pub(super) fn requests(file: &Source, body: &Object) -> Result<Requests, ConfigError> {
+    let Some(Kind::Object(limits)) = body.get("limits").map(|item| &item.value.kind) else { return Ok(Requests::default()) };
+    let number = |name: &str| file.value(limits, name, pool::positive).map(|found| found.map(|(number, _)| number));
+    Ok(Requests { per_second: number("requests_per_second")?, per_call: number("requests_per_call")? })
+}
+
+/// An address without a scheme is https, as in the SDKs. What an address may be, the egress says.
+pub(super) fn with_scheme(text: &str) -> String {
+    if text.contains("://") { text.to_owned() } else { format!("https://{text}") }
+}
+
 /// Reads the block.
 pub(super) fn read(file: &Source, item: &Item, warnings: &mut Vec<String>) -> Result<Aws, ConfigError> {
     let body = item.value.object().map_err(|error| file.at(error.pos, format!("aws: {}", error.message)))?;
@@ -64,19 +88,31 @@ pub(super) fn read(file: &Source, item: &Item, warnings: &mut Vec<String>) -> Re
 
 /// The identity that an object names, if it names one.
 pub(super) fn identity(file: &Source, body: &Object) -> Result<Option<Named>, ConfigError> {
-    let text = |name: &str| file.value(body, name, Value::string).map(|found| found.map(|(text, _)| text).filter(|text| !text.is_empty()));
-    let secret = |name: &str| text(name).map(|found| found.map(Zeroizing::new));
+    identity_by(file, body, IDENTITY, |name| {
+        let found = file.value(body, name, Value::string)?.map(|(text, _)| Zeroizing::new(text));
+        Ok(found.filter(|text| !text.is_empty()))
+    })
+}
+
+/// The same where `keys` are the keys of an identity, and `text` reads the setting of one of our names.
+pub(super) fn identity_by(
+    file: &Source,
+    body: &Object,
+    keys: &[(&str, Verdict)],
+    text: impl Fn(&str) -> Result<Option<Zeroizing<String>>, ConfigError>,
+) -> Result<Option<Named>, ConfigError> {
+    let plain = |name: &str| text(name).map(|found| found.map(|text| text.to_string()));
     let identity = Identity {
-        access_key: secret("access_key")?,
-        secret_key: secret("secret_key")?,
-        session_token: secret("session_token")?,
-        profile: text("profile")?,
-        shared_credentials_file: text("shared_credentials_file")?,
-        shared_config_file: text("shared_config_file")?,
-        role_arn: text("role_arn")?,
-        role_session_name: text("role_session_name")?,
-        external_id: text("external_id")?,
-        web_identity_token_file: text("web_identity_token_file")?,
+        access_key: text("access_key")?,
+        secret_key: text("secret_key")?,
+        session_token: text("session_token")?,
+        profile: plain("profile")?,
+        shared_credentials_file: plain("shared_credentials_file")?,
+        shared_config_file: plain("shared_config_file")?,
+        role_arn: plain("role_arn")?,
+        role_session_name: plain("role_session_name")?,
+        external_id: plain("external_id")?,
+        web_identity_token_file: plain("web_identity_token_file")?,
     };
     let incomplete = |given: &str, missing: &str| {
         let pos = body.get(given).map_or(body.pos, |item| item.pos);
@@ -94,8 +130,8 @@ pub(super) fn identity(file: &Source, body: &Object) -> Result<Option<Named>, Co
     if identity == Identity::default() {
         return Ok(None);
     }
-    let items = || body.items.iter().filter(|item| IDENTITY.iter().any(|(name, _)| name.eq_ignore_ascii_case(item.name())));
-    let keys: Vec<&str> = items().map(Item::name).collect();
+    let items = || body.items.iter().filter(|item| keys.iter().any(|(name, _)| name.eq_ignore_ascii_case(item.name())));
+    let names: Vec<&str> = items().map(Item::name).collect();
     let origin = Origin::File(file.place(items().next().map_or(body.pos, |item| item.pos)));
-    Ok(Some(Named { identity, keys: keys.join(", "), origin }))
+    Ok(Some(Named { identity, keys: names.join(", "), origin }))
 }

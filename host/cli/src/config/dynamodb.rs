@@ -3,10 +3,10 @@
 //! The rule is Vault's for this backend: an environment variable comes over the file, and one that is empty is not set. For the
 //! credentials it is the other way round: the stanza's come before the environment's. Where each value came from is kept for the log.
 
-use super::aws::{self, Aws, Named};
+use super::aws::{self, Aws, Named, Requests};
 use super::keys::{Scope, Verdict};
 use super::origin::{Given, Origin, switch};
-use super::{ConfigError, Environment, files::Source, pool};
+use super::{ConfigError, Environment, files::Source};
 use cofferdam_aws::{BillingMode, Identity, TableSpec};
 use cofferdam_hcl::{Kind, Object, Value};
 use std::collections::BTreeMap;
@@ -66,18 +66,6 @@ pub(crate) struct DynamoDb {
     pub values: Vec<(&'static str, String, Origin)>,
 }
 
-/// The bounds on requests that the operator set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Requests {
-    /// In a second, and at once after a pause.
-    pub per_second: Option<u32>,
-    /// In one call of the component, its repetitions included.
-    pub per_call: Option<u32>,
-}
-
-/// What the block `limits` has for requests.
-pub(super) const LIMITS: &[(&str, Verdict)] = &[("requests_per_second", Verdict::Supported), ("requests_per_call", Verdict::Supported)];
-
 /// What the stanza alone says.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -101,13 +89,7 @@ pub(super) fn read(
     for (name, _) in TEXTS {
         texts.extend(Given::in_file(file.value(body, name, Value::setting)?).map(|given| (*name, given)));
     }
-    Ok(Draft { texts, tags: tags(file, body)?, identity: aws::identity(file, body)?, requests: requests(file, body)? })
-}
-
-fn requests(file: &Source, body: &Object) -> Result<Requests, ConfigError> {
-    let Some(Kind::Object(limits)) = body.get("limits").map(|item| &item.value.kind) else { return Ok(Requests::default()) };
-    let number = |name: &str| file.value(limits, name, pool::positive).map(|found| found.map(|(number, _)| number));
-    Ok(Requests { per_second: number("requests_per_second")?, per_call: number("requests_per_call")? })
+    Ok(Draft { texts, tags: tags(file, body)?, identity: aws::identity(file, body)?, requests: aws::requests(file, body)? })
 }
 
 fn tags(file: &Source, body: &Object) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -155,7 +137,7 @@ impl Draft {
         };
         let max_retries = values.some("dynamodb_max_retries", max_retries)?.flatten();
         let region = values.some("region", as_is)?;
-        let endpoint = values.some("endpoint", endpoint)?;
+        let endpoint = values.some("endpoint", |text| Ok(aws::with_scheme(text)))?;
         let ca_cert = values.some("ca_cert", |text| Ok(PathBuf::from(text)))?;
         let mut values = values.reported;
         let identity = match self.identity.or_else(|| shared.identity.clone()) {
@@ -246,11 +228,6 @@ fn max_retries(text: &str) -> Result<Option<u32>, String> {
         Ok(Err(_)) if text == "-1" => Ok(None),
         _ => Err(format!("invalid max retry: {text:?}: expected a whole number of at least 0, or -1 for the default")),
     }
-}
-
-/// Without a scheme it is https, as in the SDKs. What an address may be, the egress says.
-fn endpoint(text: &str) -> Result<String, String> {
-    Ok(if text.contains("://") { text.to_owned() } else { format!("https://{text}") })
 }
 
 fn as_is(text: &str) -> Result<String, String> {

@@ -1,12 +1,15 @@
-//! Environment variables that come over the configuration: of each, `BAO_…` before `VAULT_…`; and those of a storage, by their whole name.
+//! Environment variables that come over the configuration: of each, `BAO_…` before `VAULT_…`; and those of a storage or a seal, by their
+//! whole name.
 //!
-//! The rule: no variable that holds a credential of a cloud is kept here; whoever provides credentials and regions reads those.
+//! The rule: no variable that holds a credential of a cloud is kept here; whoever provides credentials and regions reads those, and what
+//! a file refers to by its name is read when it is asked for.
 
 use super::{Builder, ConfigError, Format, Level, check_address};
 use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
 /// Variables that are looked for by their whole name.
-const NAMED: &[&str] = &["DYNAMODB_HA_ENABLED"];
+const NAMED: &[&str] = &["DYNAMODB_HA_ENABLED", "AWSKMS_WRAPPER_KEY_ID", "AWSKMS_ENDPOINT", "AWS_KMS_ENDPOINT"];
 
 /// What else such variables begin with.
 const PREFIXES: &[&str] = &["BAO_", "VAULT_", "AWS_DYNAMODB_"];
@@ -40,6 +43,11 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// A variable of the process that a configuration file refers to by its name.
+    pub(super) fn referenced(name: &str) -> Option<Zeroizing<String>> {
+        std::env::var(name).ok().map(Zeroizing::new)
+    }
+
     pub(super) fn apply(&self, builder: &mut Builder) -> Result<(), ConfigError> {
         if let Some((name, value)) = ["API_ADDR", "REDIRECT_ADDR", "ADVERTISE_ADDR"].iter().find_map(|name| self.get(name)) {
             check_address(value).map_err(|message| ConfigError::whole(name, message))?;
@@ -57,9 +65,6 @@ impl Environment {
         }
         if let Some((name, value)) = self.get("RAW_STORAGE_ENDPOINT").filter(|(_, value)| !matches!(*value, "0" | "false")) {
             return Err(ConfigError::whole(name, format!("{value:?}: sys/raw is not built in: unset it")));
-        }
-        if let Some((name, value)) = self.get("SEAL_TYPE").filter(|(_, value)| *value != "shamir") {
-            return Err(ConfigError::whole(name, format!("no seal {value:?} here: supported is shamir; unset it")));
         }
         Ok(())
     }

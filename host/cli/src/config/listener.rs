@@ -26,6 +26,8 @@ pub(super) struct Draft {
     max_request_size: u64,
     max_request_duration: Option<Duration>,
     unauthenticated_metrics: bool,
+    disable_unauthed_rekey_endpoints: bool,
+    disable_unauthed_generate_root_endpoints: bool,
 }
 
 impl From<Listener> for Draft {
@@ -36,6 +38,8 @@ impl From<Listener> for Draft {
             max_request_size: config.max_request_size,
             max_request_duration: Some(config.max_request_duration),
             unauthenticated_metrics: config.unauthenticated_metrics,
+            disable_unauthed_rekey_endpoints: config.disable_unauthed_rekey_endpoints,
+            disable_unauthed_generate_root_endpoints: config.disable_unauthed_generate_root_endpoints,
         }
     }
 }
@@ -48,6 +52,8 @@ impl Draft {
             max_request_size: self.max_request_size,
             max_request_duration: self.max_request_duration.unwrap_or(request_duration),
             unauthenticated_metrics: self.unauthenticated_metrics,
+            disable_unauthed_rekey_endpoints: self.disable_unauthed_rekey_endpoints,
+            disable_unauthed_generate_root_endpoints: self.disable_unauthed_generate_root_endpoints,
         })
     }
 }
@@ -77,6 +83,8 @@ pub(super) fn read(file: &Source, block: &Block<'_>, warnings: &mut Vec<String>)
         max_request_size,
         max_request_duration: duration.map(|(time, _)| time).filter(|time| !time.is_zero()),
         unauthenticated_metrics: metrics(file, body, warnings)?,
+        disable_unauthed_rekey_endpoints: closed(file, body, "disable_unauthed_rekey_endpoints")?,
+        disable_unauthed_generate_root_endpoints: closed(file, body, "disable_unauthed_generate_root_endpoints")?,
     })
 }
 
@@ -154,6 +162,11 @@ fn version(text: &str) -> Result<(u8, TlsVersion), String> {
         "tls13" => Ok((13, TlsVersion::V13)),
         other => Err(format!("expected tls12 or tls13, found {other:?}")),
     }
+}
+
+/// Whether what this switch closes is closed, as it is unless configured. OpenBao does the same; Vault has no such switch and leaves it open.
+fn closed(file: &Source, body: &Object, name: &str) -> Result<bool, ConfigError> {
+    Ok(file.value(body, name, Value::boolean)?.is_none_or(|(closed, _)| closed))
 }
 
 fn metrics(file: &Source, body: &Object, warnings: &mut Vec<String>) -> Result<bool, ConfigError> {

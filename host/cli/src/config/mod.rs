@@ -18,18 +18,21 @@ mod nearest;
 mod origin;
 mod pool;
 mod schema;
+mod seal;
 mod storage;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 
 use crate::config::keys::Scope;
+pub(crate) use aws::Requests;
 use cofferdam_hcl::{Item, Object};
 pub(crate) use dynamodb::DynamoDb;
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use files::load;
 pub(crate) use listener::{Listener, REQUEST_DURATION, REQUEST_SIZE, resolve};
+pub(crate) use seal::{AwsKms, Seal, Seals};
 use std::path::PathBuf;
 use std::time::Duration;
 pub(crate) use storage::{Ha, Storage};
@@ -39,6 +42,10 @@ pub(crate) use storage::{Ha, Storage};
 pub(crate) struct Config {
     /// Where the data is.
     pub storage: Storage,
+    /// What unseals it.
+    pub seals: Seals,
+    /// The file of this host in which is kept what the storage must not be older than.
+    pub state_path: Option<(PathBuf, Place)>,
     /// At least one.
     pub listeners: Vec<Listener>,
     /// Where `.wasm` files are looked for.
@@ -135,7 +142,8 @@ struct Builder {
     storage: Option<storage::Draft>,
     aws: aws::Aws,
     listeners: Vec<listener::Draft>,
-    seal: Option<Place>,
+    seals: Vec<seal::Draft>,
+    state_path: Option<(PathBuf, Place)>,
     plugin_directory: Option<PathBuf>,
     log: LogConfig,
     pid_file: Option<PathBuf>,
@@ -169,7 +177,7 @@ impl Builder {
             }
         }
         for item in root.named("seal") {
-            self.seal(file, item)?;
+            self.seals.extend(seal::read(file, item, &mut self.warnings)?);
         }
         if let Some(item) = root.get("telemetry") {
             telemetry::read(file, item, &mut self.warnings)?;
@@ -184,6 +192,8 @@ impl Builder {
         let duration = |name: &str| file.value(root, name, |value| value.duration());
         replace(&mut self.plugin_directory, text("plugin_directory")?.map(PathBuf::from));
         replace(&mut self.log.file, text("log_file")?.map(PathBuf::from));
+        let state_path = file.value(root, "state_path", |value| value.string())?.filter(|(path, _)| !path.is_empty());
+        replace(&mut self.state_path, state_path.map(|(path, place)| (PathBuf::from(path), place)));
         replace(&mut self.pid_file, text("pid_file")?.map(PathBuf::from));
         replace(&mut self.api_addr, text("api_addr")?);
         replace(&mut self.cluster_addr, text("cluster_addr")?);
@@ -203,30 +213,6 @@ impl Builder {
         Ok(())
     }
 
-    fn seal(&mut self, file: &files::Source, item: &Item) -> Result<(), ConfigError> {
-        for block in file.blocks(item, "a seal's type, as in seal \"shamir\" { }")? {
-            let kind = block.label.text.to_ascii_lowercase();
-            let error = |message: &str| Err(file.at(block.label.pos, format!("seal {kind:?}: {message}")));
-            if self.seal.is_some() {
-                return error("a second seal: only one is supported, and migration between seals is not built in yet");
-            }
-            match kind.as_str() {
-                "shamir" => {}
-                "awskms" => {
-                    return error(
-                        "not built in yet: this release unseals with Shamir key shares; remove the stanza, or keep using the server that has this seal",
-                    );
-                }
-                _ => return error("no such seal here: supported is shamir (the default); remove the stanza"),
-            }
-            if let Some(first) = block.body.items.first() {
-                return Err(file.error(first.error("a shamir seal has no settings: remove it")));
-            }
-            self.seal = Some(file.place(block.label.pos));
-        }
-        Ok(())
-    }
-
     fn finish(mut self, environment: &Environment, files: &str) -> Result<Config, ConfigError> {
         environment.apply(&mut self)?;
         let missing = |what: &str| Err(ConfigError::whole(files, what));
@@ -236,6 +222,7 @@ impl Builder {
         let api_addr = self.api_addr.or_else(|| storage.redirect_addr.clone());
         let cluster_addr = self.cluster_addr.or_else(|| storage.cluster_addr.clone());
         let storage = storage.finish(&self.aws, environment)?;
+        let seals = seal::finish(self.seals, &self.aws, environment)?;
         if let (Some(ha), None) = (&storage.ha, &api_addr) {
             let message = "api_addr is missing: standbys send clients to it; set it, or VAULT_API_ADDR, to the address at which clients reach this server";
             return Err(ha.origin.error("ha_enabled", message));
@@ -259,6 +246,8 @@ impl Builder {
         let request_duration = self.request_duration.unwrap_or(listener::REQUEST_DURATION);
         Ok(Config {
             storage,
+            seals,
+            state_path: self.state_path,
             listeners: self.listeners.into_iter().map(|draft| draft.finish(request_duration)).collect(),
             plugin_directory: self.plugin_directory,
             log: self.log,

@@ -1,11 +1,21 @@
 //! The known name that somebody probably meant.
 
-/// The name of `known` that is nearest to `word`, if any is near: at most a third of its letters differ.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The name of `known` that is nearest to `word`, if any is near: at most a third of its letters differ; else one that is the same but for
+/// what stands before an underscore (`aws_region` and `region`, `key_id` and `kms_key_id`).
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
-    let limit = (word.chars().count() / 3).max(1);
-    known.into_iter().map(|name| (distance(&word, name), name)).filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)
+    let near = |word: &str| {
+        let limit = (word.chars().count() / 3).max(1);
+        let all = known.clone().into_iter().map(|name| (distance(word, name), name));
+        all.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)
+    };
+    let rest = |text: &'a str| text.split_once('_').map(|(_, rest)| rest);
+    let longer = || known.clone().into_iter().find(|name| rest(name) == Some(word.as_str()));
+    near(&word).or_else(longer).or_else(|| near(word.split_once('_').map(|(_, rest)| rest).filter(|rest| rest.len() >= SHORTEST)?))
 }
+
+/// A shorter rest of a name is near to too much.
+const SHORTEST: usize = 5;
 
 /// Insertions, deletions, replacements and swaps of neighbours that lead from one text to the other.
 fn distance(from: &str, to: &str) -> usize {
@@ -56,5 +66,14 @@ mod tests {
         assert_eq!(nearest("TLS_disabled", known), Some("tls_disable"));
         assert_eq!(nearest("storage", known), None);
         assert_eq!(nearest("x", known), None);
+    }
+
+    #[test]
+    fn another_beginning_is_seen_through() {
+        let known = ["region", "kms_key_id", "access_key", "name"];
+        assert_eq!(nearest("aws_region", known), Some("region"));
+        assert_eq!(nearest("aws_access_key_id", known), Some("access_key"));
+        assert_eq!(nearest("key_id", known), Some("kms_key_id"));
+        assert_eq!(nearest("my_name", known), None);
     }
 }

@@ -1,14 +1,15 @@
-//! The blocks `pool` and `limits` of a storage stanza: how instances are kept, and what a guest may use.
+//! The blocks `pool` and `limits` of a storage's or a seal's stanza: how instances are kept, and what a guest may use.
 
 use super::files::Source;
 use super::keys::{Scope, Verdict};
 use super::{ConfigError, schema};
-use cofferdam_hcl::{Object, Value};
+use cofferdam_hcl::{Item, Kind, Object, Value};
 use cofferdam_runtime::{GuestLimits, PoolOptions, PoolPolicy};
 
-/// Reads the block `pool`.
-pub(super) fn pool(pool: &mut PoolOptions, file: &Source, body: &Object) -> Result<(), ConfigError> {
-    Scope { file, name: "in pool of storage", keys: schema::POOL }.check(body, &mut Vec::new())?;
+/// Reads the block `pool` of a stanza; `of` says whose, for messages.
+pub(super) fn pool(pool: &mut PoolOptions, file: &Source, item: &Item, of: &str) -> Result<(), ConfigError> {
+    let body = block(file, item)?;
+    Scope { file, name: &format!("in pool of {of}"), keys: schema::POOL }.check(body, &mut Vec::new())?;
     let policy = |text: &str| match text {
         "warm" => Ok(PoolPolicy::Warm),
         "ephemeral" => Ok(PoolPolicy::Ephemeral),
@@ -22,14 +23,16 @@ pub(super) fn pool(pool: &mut PoolOptions, file: &Source, body: &Object) -> Resu
     Ok(())
 }
 
-/// Reads the block `limits`; `others` are keys of it that are read elsewhere.
+/// Reads the block `limits` of a stanza; `others` are keys of it that are read elsewhere.
 pub(super) fn limits(
     limits: &mut GuestLimits,
     file: &Source,
-    body: &Object,
+    item: &Item,
+    of: &str,
     others: &[(&'static str, Verdict)],
 ) -> Result<(), ConfigError> {
-    Scope { file, name: "in limits of storage", keys: &[schema::LIMITS, others].concat() }.check(body, &mut Vec::new())?;
+    let body = block(file, item)?;
+    Scope { file, name: &format!("in limits of {of}"), keys: &[schema::LIMITS, others].concat() }.check(body, &mut Vec::new())?;
     for (name, time) in [("cpu", &mut limits.cpu), ("call", &mut limits.call), ("open", &mut limits.open)] {
         if let Some((value, place)) = file.value(body, name, Value::duration)? {
             if value.is_zero() {
@@ -44,6 +47,14 @@ pub(super) fn limits(
     set(&mut limits.random, file.value(body, "random", Value::size)?.map(|(value, _)| value));
     set(&mut limits.log_lines, file.value(body, "log_lines", positive)?.map(|(value, _)| value));
     Ok(())
+}
+
+/// What a block holds.
+pub(super) fn block<'a>(file: &Source, item: &'a Item) -> Result<&'a Object, ConfigError> {
+    match &item.value.kind {
+        Kind::Object(body) => Ok(body),
+        _ => Err(file.at(item.value.pos, format!("{}: expected a block, found {}", item.name(), item.value.described()))),
+    }
 }
 
 fn set<T>(old: &mut T, new: Option<T>) {

@@ -5,6 +5,7 @@ use super::keys::Verdict::{self, Accepted, Ignored, IgnoredIfOn, Refused, Refuse
 const ENTERPRISE: &str = "it belongs to a feature that this server does not have";
 const SUBPROCESS: &str = "backends are WebAssembly components in plugin_directory, and no other plugins are run: remove it";
 const NO_CLUSTER: &str = "there is no cluster port";
+const PER_LISTENER: &str = "it is a key of listener \"tcp\": set it there";
 const LOG_ROTATION: &str =
     "rotate log_file from outside (logrotate with copytruncate), or leave log_file out and log to the service manager";
 
@@ -21,6 +22,7 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("log_format", Supported),
     ("log_file", Supported),
     ("pid_file", Supported),
+    ("state_path", Supported),
     ("api_addr", Supported),
     ("cluster_addr", Supported),
     ("cluster_name", Supported),
@@ -36,9 +38,10 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("disable_sentinel_trace", Accepted),
     ("disable_indexing", Accepted),
     ("disable_standby_reads", Accepted),
-    // What these close is never open here.
-    ("disable_unauthed_rekey_endpoints", Accepted),
-    ("disable_unauthed_generate_root_endpoints", Accepted),
+    ("disable_unauthed_rekey_endpoints", Ignored(PER_LISTENER)),
+    ("disable_unauthed_generate_root_endpoints", Ignored(PER_LISTENER)),
+    // Two stanzas are two seals.
+    ("enable_multiseal", Accepted),
     ("ui", IgnoredIfOn("there is no web interface")),
     ("raw_storage_endpoint", RefusedIfOn("sys/raw is not built in: remove it")),
     ("introspection_endpoint", IgnoredIfOn("there is no introspection endpoint")),
@@ -76,7 +79,6 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("initialize", Refused("the server does not initialise itself: run coffer operator init")),
     ("entropy", Refused("random bytes come from the operating system only: remove it")),
     ("kms_library", Refused("seals are WebAssembly components: remove it")),
-    ("enable_multiseal", RefusedIfOn("only one seal is supported: remove it")),
     ("administrative_namespace_path", Refused("there are no namespaces: remove it")),
     ("replication", Refused("there is no replication: remove it")),
     ("request_limiter", Refused("bound the load with pool.size of the storage block and max_request_size of the listener")),
@@ -110,8 +112,8 @@ pub(crate) const LISTENER: &[(&str, Verdict)] = &[
     ("max_request_duration", Supported),
     ("telemetry", Supported),
     ("cluster_address", Accepted),
-    ("disable_unauthed_rekey_endpoints", Accepted),
-    ("disable_unauthed_generate_root_endpoints", Accepted),
+    ("disable_unauthed_rekey_endpoints", Supported),
+    ("disable_unauthed_generate_root_endpoints", Supported),
     ("disable_replication_status_endpoints", Accepted),
     ("cluster_cipher_suites", Ignored(NO_CLUSTER)),
     ("purpose", Ignored("a listener serves the whole API")),

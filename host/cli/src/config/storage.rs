@@ -4,14 +4,14 @@
 //! takes from a stanza too, and the blocks `pool`, `limits` and `ha`. All else goes to the component as text, and a component refuses a
 //! setting that it does not know. Of `storage "dynamodb"` the host reads everything: see [`super::dynamodb`].
 
-use super::aws::Aws;
+use super::aws::{self, Aws};
 use super::dynamodb::{self, DYNAMODB, DynamoDb};
 use super::files::Source;
 use super::keys::Verdict;
 use super::origin::{Given, Origin, switch};
 use super::{ConfigError, Environment, Place, check_address, ha, pool};
 use cofferdam_backend::Fencing;
-use cofferdam_hcl::{Item, Kind, Object, Value};
+use cofferdam_hcl::{Item, Object, Value};
 use cofferdam_runtime::{GuestLimits, PoolOptions};
 use cofferdam_vault::ha::Times;
 use std::path::PathBuf;
@@ -164,8 +164,8 @@ impl Draft {
                 return Err(file.at(item.pos, format!("{name}: set twice in storage, first at {}: remove one", earlier.pos)));
             }
             let text = |read: cofferdam_hcl::Result<String>| read.map_err(|error| file.at(error.pos, format!("{name}: {}", error.message)));
-            match (name.to_ascii_lowercase().as_str(), &item.value.kind) {
-                ("path", _) => {
+            match name.to_ascii_lowercase().as_str() {
+                "path" => {
                     let path = text(item.value.string())?;
                     if path.is_empty() {
                         return Err(file.at(item.value.pos, "path: expected a directory, found an empty string"));
@@ -173,19 +173,19 @@ impl Draft {
                     self.storage.path = Some(PathBuf::from(path));
                 }
                 // Vault's name for how many requests of a storage run at once.
-                ("max_parallel", _) => self.max_parallel(file, body)?,
-                ("pool", Kind::Object(body)) => pool::pool(&mut self.storage.pool, file, body)?,
-                ("limits", Kind::Object(body)) => {
-                    let others = if self.dynamodb.is_some() { dynamodb::LIMITS } else { &[] };
-                    pool::limits(&mut self.storage.limits, file, body, others)?;
+                "max_parallel" => self.max_parallel(file, body)?,
+                "pool" => pool::pool(&mut self.storage.pool, file, item, "storage")?,
+                "limits" => {
+                    let others = if self.dynamodb.is_some() { aws::LIMITS } else { &[] };
+                    pool::limits(&mut self.storage.limits, file, item, "storage", others)?;
                 }
-                ("ha", Kind::Object(body)) => self.times = Some((ha::read(file, item, body)?, Origin::File(file.place(item.pos)))),
-                ("pool" | "limits" | "ha", _) => {
-                    return Err(file.at(item.value.pos, format!("{name}: expected a block, found {}", item.value.described())));
+                "ha" => {
+                    let times = ha::read(file, item, pool::block(file, item)?)?;
+                    self.times = Some((times, Origin::File(file.place(item.pos))));
                 }
-                ("ha_enabled", _) => self.ha_enabled = Given::in_file(file.value(body, name, Value::setting)?),
-                ("fencing", _) => self.fencing = Given::in_file(file.value(body, name, Value::string)?),
-                (known @ ("redirect_addr" | "advertise_addr" | "cluster_addr"), _) => {
+                "ha_enabled" => self.ha_enabled = Given::in_file(file.value(body, name, Value::setting)?),
+                "fencing" => self.fencing = Given::in_file(file.value(body, name, Value::string)?),
+                known @ ("redirect_addr" | "advertise_addr" | "cluster_addr") => {
                     let Some(address) = Some(text(item.value.string())?).filter(|address| !address.is_empty()) else { continue };
                     check_address(&address).map_err(|message| file.error(item.error(message)))?;
                     match known {
@@ -195,7 +195,7 @@ impl Draft {
                         _ => self.redirect_addr = Some(address),
                     }
                 }
-                ("disable_clustering", _) => {}
+                "disable_clustering" => {}
                 _ if self.dynamodb.is_some() => {}
                 _ => self.storage.settings.push((name.to_owned(), text(item.value.setting())?)),
             }

@@ -2,6 +2,7 @@
 
 mod dynamodb;
 mod examples;
+mod seal;
 
 use super::{Config, Environment, Format, Level, load};
 use cofferdam_runtime::PoolPolicy;
@@ -42,6 +43,22 @@ fn in_listener(text: &str) -> Result<Config, String> {
 
 fn in_storage(text: &str) -> Result<Config, String> {
     load_text(&format!("storage \"file\" {{ path = \"/d\"\n{text} }}\n{LISTENER}"))
+}
+
+#[test]
+fn what_shares_alone_authorise_is_closed_unless_a_listener_opens_it() {
+    let listener = |keys: &str| format!("listener \"tcp\" {{ address = \"127.0.0.1:8200\" tls_disable = 1 {keys} }}\n");
+    let open = "disable_unauthed_rekey_endpoints = false";
+    let both = "disable_unauthed_rekey_endpoints = \"false\" disable_unauthed_generate_root_endpoints = 0";
+    let text = [listener(""), listener(open), listener(both)].concat();
+    let config = load_text(&format!("storage \"file\" {{ path = \"/d\" }}\n{text}")).unwrap();
+    let closed = |at: usize| {
+        let listener = &config.listeners[at].0;
+        (listener.disable_unauthed_rekey_endpoints, listener.disable_unauthed_generate_root_endpoints)
+    };
+    assert_eq!([closed(0), closed(1), closed(2)], [(true, true), (false, true), (false, false)]);
+    // OpenBao has them per listener, too.
+    assert!(with(open).unwrap().warnings[0].contains("it is a key of listener"));
 }
 
 #[test]
@@ -165,18 +182,10 @@ fn errors_name_place_key_and_remedy() {
             "c.hcl:1:1: ha_storage is not supported at the top level: the lock of several servers is kept in the storage itself: remove it, and set ha_enabled = true in the storage block",
         ),
         (with("ui = \"maybe\""), "c.hcl:1:6: ui: expected true or false, found \"maybe\""),
-        (
-            with("seal \"awskms\" {}"),
-            "c.hcl:1:6: seal \"awskms\": not built in yet: this release unseals with Shamir key shares; remove the stanza, or keep using the server that has this seal",
-        ),
-        (
-            with("seal \"gcpckms\" {}"),
-            "c.hcl:1:6: seal \"gcpckms\": no such seal here: supported is shamir (the default); remove the stanza",
-        ),
-        (with("seal \"shamir\" { disabled = true }"), "c.hcl:1:17: disabled: a shamir seal has no settings: remove it"),
+        (with("seal \"shamir\" { shares = 5 }"), "c.hcl:1:17: shares: a shamir seal has no settings: remove it"),
         (
             with("seal \"shamir\" {}\nseal \"shamir\" {}"),
-            "c.hcl:2:6: seal \"shamir\": a second seal: only one is supported, and migration between seals is not built in yet",
+            "c.hcl:2:6: seal \"shamir\": it is another seal's place: without a stanza the seal is Shamir's; remove this stanza",
         ),
         (with("storage \"file\" { path = \"/e\" }"), "c.hcl:2:1: storage file: only one storage block is allowed: remove all but one"),
         (with("a = b"), "c.hcl:1:5: expected a value, found the name \"b\": a string is written \"b\""),
@@ -330,10 +339,6 @@ fn the_environment_comes_over_the_files() {
     assert_eq!(
         config(&[("BAO_LOG_LEVEL", "loud")]).unwrap_err(),
         "BAO_LOG_LEVEL: expected trace, debug, info, warn or error, found \"loud\""
-    );
-    assert_eq!(
-        config(&[("VAULT_SEAL_TYPE", "awskms")]).unwrap_err(),
-        "VAULT_SEAL_TYPE: no seal \"awskms\" here: supported is shamir; unset it"
     );
     assert_eq!(
         config(&[("VAULT_CLUSTER_ADDR", "nonsense")]).unwrap_err(),

@@ -1,16 +1,30 @@
 //! The grant `aws`: who may be asked, in whose name, for what. Built from the stanza; the guest sees none of it.
 //!
-//! The rule: what decides about access is said in the log at the start, each value with its origin, and never a secret.
+//! The rule: what decides about access is said in the log at the start, each value with its origin, and never a secret; and all stanzas of
+//! one process whose identities are equal share one provider of credentials.
 
-use crate::config::{DynamoDb, Storage};
+use crate::config::{AwsKms, ConfigError, DynamoDb, Requests, Seal, Storage};
 use crate::exit::Failure;
-use cofferdam_aws::{CredentialsError, Egress, EgressError, EgressOptions, Providers, Proxies, RegionRule, Service, Sources};
-use cofferdam_backend::Lease;
+use cofferdam_aws::{CredentialsError, Egress, EgressError, EgressOptions, KeySpec, Providers, Proxies, RegionRule, Service};
+use cofferdam_backend::{Error, Lease};
 use cofferdam_runtime::Aws;
+use std::path::Path;
 use std::sync::Arc;
 
+/// The requests of a seal, a second and in one call, its repetitions included: a vault that is opened needs a few in all.
+const KMS_PER_SECOND: u32 = 20;
+const KMS_PER_CALL: u32 = 16;
+
+/// The most bytes of a request to KMS and of its answer: the largest is a wrapped key of 6 KiB in base 64.
+const KMS_BYTES: usize = 64 << 10;
+
 /// The binding of a guest to its table, and nothing else.
-pub(super) async fn dynamodb(stanza: &Storage, settings: &DynamoDb, lease: Option<Arc<Lease>>) -> Result<Arc<dyn Aws>, Failure> {
+pub(super) async fn dynamodb(
+    stanza: &Storage,
+    settings: &DynamoDb,
+    lease: Option<Arc<Lease>>,
+    providers: &Providers,
+) -> Result<Arc<dyn Aws>, Failure> {
     let at = |error: CredentialsError| {
         let message = format!("{}: storage {:?}: {error}", stanza.place, stanza.kind);
         if matches!(error, CredentialsError::Configuration(_)) { Failure::usage(message) } else { Failure::failed(message) }
@@ -18,7 +32,6 @@ pub(super) async fn dynamodb(stanza: &Storage, settings: &DynamoDb, lease: Optio
     for (key, value, origin) in &settings.values {
         tracing::info!(storage = %stanza.kind, key, %value, %origin, "storage setting");
     }
-    let providers = Providers::new(Sources::system());
     let (identity, configured) = (&settings.identity, settings.region.as_deref());
     let found = cofferdam_aws::region(RegionRule::DynamoDb, configured, identity, providers.sources()).await;
     let (region, origin) = found.map_err(|error| Failure::usage(settings.error("region", error)))?;
@@ -26,34 +39,151 @@ pub(super) async fn dynamodb(stanza: &Storage, settings: &DynamoDb, lease: Optio
     let credentials = providers.get(identity.clone(), &region).await.map_err(at)?;
     // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
     credentials.get().await.map_err(at)?;
-    let egress = Egress::new(&stanza.kind, options(settings, region), credentials).map_err(|error| unfit(settings, &error))?;
+    let options = options(Service::DynamoDb, region, settings.endpoint.as_deref(), settings.ca_cert.as_deref(), settings.requests);
+    let egress = Egress::new(&stanza.kind, options, credentials)
+        .map_err(|error| Failure::usage(unfit(&error, |key, message| settings.error(key, message))))?;
     Ok(cofferdam_aws::DynamoDb::new(settings.table.clone(), egress, lease))
 }
 
-fn options(settings: &DynamoDb, region: String) -> EgressOptions {
+/// A guest's binding to a key, and the region in which that is.
+pub(super) struct KeyBinding {
+    /// The grant.
+    pub(super) aws: Arc<dyn Aws>,
+    /// The region in force.
+    pub(super) region: String,
+}
+
+/// The binding of a seal's guest to its key, and nothing else. What waiting may cure is [`Error::Unavailable`], all else a configuration's fault.
+pub(super) async fn kms(seal: &Seal, providers: &Providers) -> Result<KeyBinding, Error> {
+    let settings = &seal.awskms;
+    let trouble = |error: CredentialsError| match error {
+        CredentialsError::Configuration(_) => configuration(seal.origin.error(&said(seal), error)),
+        error => Error::Unavailable(error.to_string()),
+    };
+    let (identity, configured) = (&settings.identity, settings.region.as_deref());
+    let (region, origin) =
+        cofferdam_aws::region(RegionRule::Kms, configured, identity, providers.sources()).await.map_err(|error| match error {
+            CredentialsError::Configuration(_) => configuration(settings.error("region", error)),
+            error => Error::Unavailable(error.to_string()),
+        })?;
+    tracing::info!(seal = %seal.name, key = "region", value = %region, %origin, "seal setting in force");
+    settings.check_region(&region).map_err(configuration)?;
+    let credentials = providers.get(identity.clone(), &region).await.map_err(trouble)?;
+    // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
+    credentials.get().await.map_err(trouble)?;
+    let requests = Requests {
+        per_second: settings.requests.per_second.or(Some(KMS_PER_SECOND)),
+        per_call: settings.requests.per_call.or(Some(KMS_PER_CALL)),
+    };
+    let options = EgressOptions {
+        max_request_bytes: KMS_BYTES,
+        max_response_bytes: KMS_BYTES,
+        ..options(Service::Kms, region.clone(), settings.endpoint.as_deref(), settings.ca_cert.as_deref(), requests)
+    };
+    let egress = Egress::new(&seal.name, options, credentials)
+        .map_err(|error| configuration(unfit(&error, |key, message| settings.error(key, message))))?;
+    Ok(KeyBinding { aws: cofferdam_aws::Kms::new(key(settings), egress), region })
+}
+
+fn key(settings: &AwsKms) -> KeySpec {
+    KeySpec { key_id: settings.key_id.clone(), previous_key_ids: settings.previous_key_ids.clone() }
+}
+
+/// A seal's stanza in words.
+pub(super) fn said(seal: &Seal) -> String {
+    format!("seal {:?}", seal.kind)
+}
+
+fn configuration(error: impl ToString) -> Error {
+    Error::Configuration(error.to_string())
+}
+
+fn options(service: Service, region: String, endpoint: Option<&str>, ca_cert: Option<&Path>, requests: Requests) -> EgressOptions {
     let defaults = EgressOptions::default();
-    let rate = settings.requests.per_second.unwrap_or(defaults.rate);
+    let rate = requests.per_second.unwrap_or(defaults.rate);
     EgressOptions {
-        endpoint: settings.endpoint.clone(),
+        endpoint: endpoint.map(str::to_owned),
         region,
-        service: Service::DynamoDb,
-        ca_cert: settings.ca_cert.clone(),
+        service,
+        ca_cert: ca_cert.map(Path::to_owned),
         proxies: Proxies::system(),
         rate,
         burst: rate,
-        sends_per_call: settings.requests.per_call.unwrap_or(defaults.sends_per_call),
+        sends_per_call: requests.per_call.unwrap_or(defaults.sends_per_call),
         ..defaults
     }
 }
 
-/// What the egress cannot do with the settings; whoever set the value is named.
-fn unfit(settings: &DynamoDb, error: &EgressError) -> Failure {
+/// What the egress cannot do with the settings; whoever set the value is named, by `blame`.
+fn unfit(error: &EgressError, blame: impl Fn(&str, &str) -> ConfigError) -> String {
+    let message = error.to_string();
     let key = match error {
         EgressError::Endpoint(_) => "endpoint",
         EgressError::Region(_) => "region",
         EgressError::Authorities { .. } => "ca_cert",
-        other => return Failure::usage(other),
+        _ => return message,
     };
-    let message = error.to_string();
-    Failure::usage(settings.error(key, message.strip_prefix(&format!("{key}: ")).unwrap_or(&message)))
+    blame(key, message.strip_prefix(&format!("{key}: ")).unwrap_or(&message)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kms;
+    use crate::config::{self, Environment, Seal};
+    use cofferdam_aws::{Providers, Sources};
+    use cofferdam_backend::Error;
+
+    const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234";
+    const KEYS: &str = "access_key = \"AKIA\" secret_key = \"SECRET\"";
+
+    fn seal(stanza: &str) -> Seal {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.hcl");
+        let text = format!(
+            "seal \"awskms\" {{ {stanza} }}\nstorage \"file\" {{ path = \"/d\" }}\nlistener \"tcp\" {{ address = \"127.0.0.1:1\" tls_disable = true }}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let config = config::load(&[path], &Environment::default()).unwrap();
+        config.seals.active.into_iter().next().unwrap()
+    }
+
+    async fn bind(stanza: &str, variables: &[(&str, &str)]) -> Result<(String, String), Error> {
+        let providers = Providers::new(Sources::of(variables.iter().copied()));
+        kms(&seal(stanza), &providers).await.map(|binding| (binding.region, binding.aws.describe()))
+    }
+
+    #[tokio::test]
+    async fn the_region_of_the_stanza_comes_before_the_environments() {
+        let stanza = format!("kms_key_id = \"{KEY}\" {KEYS} endpoint = \"http://127.0.0.1:9\"");
+        let both = format!("{stanza} region = \"eu-west-1\"");
+        let (region, described) = bind(&both, &[("AWS_REGION", "us-west-2")]).await.unwrap();
+        assert_eq!(region, "eu-west-1");
+        assert!(described.contains(KEY) && !described.contains("SECRET"), "{described}");
+        assert_eq!(bind(&stanza, &[("AWS_REGION", "eu-west-1")]).await.unwrap().0, "eu-west-1");
+        // The key's own region decides nothing: it has to be that of the address.
+        let Err(Error::Configuration(message)) = bind(&stanza, &[("AWS_REGION", "us-west-2")]).await else { panic!() };
+        assert!(message.contains("is one of region eu-west-1, and the region is us-west-2") && message.contains("c.hcl:1:30"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn what_waiting_does_not_cure_is_a_fault_of_the_configuration() {
+        let region = [("AWS_REGION", "eu-west-1")];
+        for (stanza, named) in [
+            (format!("kms_key_id = \"k\" {KEYS} endpoint = \"http://169.254.169.254\""), "endpoint: "),
+            (format!("kms_key_id = \"k\" {KEYS} ca_cert = \"/no/such/file\""), "ca_cert: "),
+            (format!("kms_key_id = \"k\" {KEYS} region = \"not a region\""), "region: "),
+            ("kms_key_id = \"k\" web_identity_token_file = \"/w\"".to_owned(), "seal \"awskms\": "),
+        ] {
+            match bind(&stanza, &region).await {
+                Err(Error::Configuration(message)) => assert!(message.contains(named), "{message}"),
+                other => panic!("{stanza}: {other:?}"),
+            }
+        }
+        // Metadata that do not answer may answer later.
+        let metadata = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+        let none = bind("kms_key_id = \"k\"", &[region[0], metadata]).await;
+        assert!(matches!(none, Err(Error::Unavailable(_))), "{none:?}");
+        let nowhere = bind(&format!("kms_key_id = \"k\" {KEYS}"), &[metadata]).await;
+        assert!(matches!(nowhere, Err(Error::Unavailable(_))), "{nowhere:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What the server prints on standard output when it is ready: its configuration, and who stores its data.
 
 use super::logging;
+use super::seal::{self, LateSeal};
 use super::storage::Opened;
 use crate::config::{Config, Level};
 use crate::exit::Failure;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Prints it.
-pub(crate) fn print(config: &Config, storage: &Opened, addresses: &[SocketAddr]) -> Result<(), Failure> {
+pub(crate) fn print(config: &Config, storage: &Opened, seals: &seal::Opened, addresses: &[SocketAddr]) -> Result<(), Failure> {
     let inspection = storage.component.inspect();
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |key: &str, value: String| rows.push((key.to_owned(), value));
@@ -24,6 +25,13 @@ pub(crate) fn print(config: &Config, storage: &Opened, addresses: &[SocketAddr])
     }
     for (index, (listener, address)) in config.listeners.iter().zip(addresses).enumerate() {
         row(&format!("Listener {}", index + 1), listener_line(&listener.0, *address));
+    }
+    row("Seal Type", seals.options.seals.first().map_or("shamir", |seal| seal.kind.as_str()).to_owned());
+    for seal in &seals.active {
+        row(&format!("Seal {}", seal.settings.name), seal_line(seal));
+    }
+    if let Some(seal) = &seals.disabled {
+        row("Seal Given Up", seal_line(seal));
     }
     row("Log Level", logging::name(config.log.level.unwrap_or(Level::Info)).to_owned());
     row("Storage", config.storage.kind.clone());
@@ -43,6 +51,13 @@ pub(crate) fn print(config: &Config, storage: &Opened, addresses: &[SocketAddr])
         .as_ref()
         .map_or("Log data follows on standard error.".to_owned(), |file| format!("Log data goes to {}.", file.display()));
     output::print(&format!("==> Cofferdam server configuration:\n\n{lines}\n==> Cofferdam server started! {log}\n"))
+}
+
+fn seal_line(seal: &LateSeal) -> String {
+    let component = seal.name().unwrap_or_else(|| format!("{}, not open yet", seal.settings.kind));
+    let inspection = seal.component.inspect();
+    let granted = seal.granted().unwrap_or_else(|| format!("the KMS key {}, not asked yet", seal.settings.awskms.key_id));
+    format!("{component} ({}, contract {}, SHA-256 {}); granted: {granted}", seal.origin, inspection.contract, inspection.sha256)
 }
 
 fn availability(config: &Config, storage: &Opened) -> String {

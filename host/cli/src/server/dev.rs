@@ -93,10 +93,18 @@ impl Dev {
             max_request_size: crate::config::REQUEST_SIZE,
             max_request_duration: crate::config::REQUEST_DURATION,
             unauthenticated_metrics: true,
+            disable_unauthed_rekey_endpoints: true,
+            disable_unauthed_generate_root_endpoints: true,
         };
         let api_addr = format!("http://{}", self.address);
-        Config::dev(Storage::dev(path.to_owned(), settings), Listener(listener), api_addr, self.plugin_directory.clone(), environment)
-            .map_err(Failure::usage)
+        let storage = Storage::dev(path.to_owned(), settings);
+        let config = Config::dev(storage, Listener(listener), api_addr, self.plugin_directory.clone(), environment);
+        match config.map_err(Failure::usage)? {
+            config if config.seals.active.is_empty() => Ok(config),
+            _ => Err(Failure::usage(
+                "--dev: a dev server unseals itself with a key share, without any other seal: unset VAULT_SEAL_TYPE and BAO_SEAL_TYPE",
+            )),
+        }
     }
 
     /// Makes the vault, unseals it, sets the root token and mounts `secret/`.

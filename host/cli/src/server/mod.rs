@@ -1,21 +1,27 @@
 //! `coffer server`: from the command line to a running server, and down again.
 //!
-//! The order is the rule: configuration, log, storage (directory locked, component checked), then sockets; whatever fails stops the
-//! start with an error that says what to change. Nothing is served from a store that somebody is migrating.
+//! The order is the rule: configuration, log, storage (directory locked, component checked), seals, then sockets; whatever fails stops the
+//! start with an error that says what to change, but for a key service that does not answer yet. Nothing is served from a store that somebody is migrating.
 
 mod aws;
 mod banner;
 mod dev;
 mod logging;
 mod pid;
+mod reseal;
+mod seal;
 mod storage;
 
 use crate::args::ServerArguments;
 use crate::config::{self, Config, Environment};
 use crate::exit::{Exit, Failure, Outcome};
+use cofferdam_aws::{Providers, Sources};
 use cofferdam_server::{Metrics, Reload, Server, ServerOptions};
 use cofferdam_vault::core::{Core, Options};
+use cofferdam_vault::seal::StateOptions;
+pub(crate) use reseal::run as migrate_seal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs a server until a signal ends it.
@@ -25,7 +31,7 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
         Some(dev) => dev.config(environment)?,
         None => {
             dev::refuse_flags(&arguments.dev)?;
-            let paths = configuration_paths(&arguments, environment)?;
+            let paths = configuration_paths(&arguments.config, environment)?;
             config::load(&paths, environment).map_err(|error| Failure::usage(format!("error loading configuration: {error}")))?
         }
     };
@@ -33,35 +39,42 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
     config.log.format = arguments.log_format.or(config.log.format);
     config.log.file = arguments.log_file.or(config.log.file);
     logging::start(&config.log)?;
+    let state = seal::state(&config, arguments.accept_rollback)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, dev))
+    runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, state, dev))
 }
 
-fn configuration_paths(arguments: &ServerArguments, environment: &Environment) -> Result<Vec<PathBuf>, Failure> {
-    match (arguments.config.as_slice(), environment.value("CONFIG_PATH")) {
+fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<Vec<PathBuf>, Failure> {
+    match (given, environment.value("CONFIG_PATH")) {
         ([], Some(path)) => Ok(vec![PathBuf::from(path)]),
-        ([], None) => Err(Failure::usage("no configuration: give --config FILE, or --dev for a server to try out")),
+        ([], None) => Err(Failure::usage("no configuration: give --config FILE; a server to try out is started with --dev")),
         (paths, _) => Ok(paths.to_vec()),
     }
 }
 
-async fn serve(config: Config, dev: Option<dev::Dev>) -> Outcome {
+async fn serve(config: Config, state: Option<StateOptions>, dev: Option<dev::Dev>) -> Outcome {
     let mut signals = Signals::listen()?;
     let metrics = Metrics::install().map_err(|error| Failure::failed(format!("cannot record metrics: {error}")))?;
+    let runtime = storage::runtime()?;
+    let providers = Arc::new(Providers::new(Sources::system()));
     let opening = async {
-        let storage = storage::open(&config).await?;
+        let storage = storage::open(&config, &runtime, &providers).await?;
         storage::refuse_migration(storage.storage.as_ref()).await?;
-        Ok::<_, Failure>(storage)
+        Ok::<_, Failure>((storage, seal::open(&config, state, &runtime, &providers).await?))
     };
     // A store that does not answer must not keep the server from being stopped.
-    let storage = tokio::select! {
+    let (storage, seals) = tokio::select! {
         opened = opening => opened?,
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(Exit::Success),
     };
-    let core = Core::new(storage.storage.clone(), options(&config, &storage));
+    let core = Core::new(storage.storage.clone(), options(&config, &storage, &seals));
+    tokio::select! {
+        checked = core.check_seal() => checked.map_err(Failure::failed)?,
+        () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(Exit::Success),
+    }
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
     let server = Server::bind(core.clone(), listeners, metrics, ServerOptions::default()).await.map_err(Failure::failed)?;
     let addresses = server.addresses();
@@ -70,7 +83,8 @@ async fn serve(config: Config, dev: Option<dev::Dev>) -> Outcome {
         Some(dev) => Some(dev.initialize(&core).await?),
         None => None,
     };
-    banner::print(&config, &storage, &addresses)?;
+    core.start();
+    banner::print(&config, &storage, &seals, &addresses)?;
     if let (Some(dev), Some(made), Some(address)) = (&dev, &made, addresses.first()) {
         dev.announce(made, *address)?;
     }
@@ -81,7 +95,7 @@ async fn serve(config: Config, dev: Option<dev::Dev>) -> Outcome {
     Ok(Exit::Success)
 }
 
-fn options(config: &Config, storage: &storage::Opened) -> Options {
+fn options(config: &Config, storage: &storage::Opened, seals: &seal::Opened) -> Options {
     Options {
         default_lease_ttl: config.default_lease_ttl,
         max_lease_ttl: config.max_lease_ttl,
@@ -93,6 +107,7 @@ fn options(config: &Config, storage: &storage::Opened) -> Options {
         build_date: String::new(),
         cache: config.cache,
         ha: storage.ha.clone(),
+        seal: seals.options.clone(),
     }
 }
 

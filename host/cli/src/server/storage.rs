@@ -4,6 +4,7 @@ use super::aws;
 use crate::component;
 use crate::config::{Config, Ha, Storage};
 use crate::exit::Failure;
+use cofferdam_aws::Providers;
 use cofferdam_backend::{Key, Lease};
 use cofferdam_runtime::{Component, Directory, Runtime, RuntimeOptions, StorageConfig, World};
 use cofferdam_vault::ha::HaOptions;
@@ -31,14 +32,19 @@ pub(crate) struct Opened {
     pub fsync_off: bool,
 }
 
-/// Opens the configured storage. Its directory is locked against another server as long as the storage lives.
-pub(crate) async fn open(config: &Config) -> Result<Opened, Failure> {
-    let stanza = &config.storage;
-    let found = component::find(stanza, config.plugin_directory.as_deref()).map_err(Failure::usage)?;
-    let at = |error: &dyn std::fmt::Display| Failure::failed(format!("{}: storage {:?}: {error}", stanza.place, stanza.kind));
+/// What runs the components of this process, storage and seals.
+pub(crate) fn runtime() -> Result<Arc<Runtime>, Failure> {
     let mut options = RuntimeOptions::default();
     options.cache = cache_directory();
-    let runtime = Runtime::new(options).map_err(|error| at(&error))?;
+    Runtime::new(options).map_err(Failure::failed)
+}
+
+/// Opens the configured storage. Its directory is locked against another server as long as the storage lives.
+pub(crate) async fn open(config: &Config, runtime: &Runtime, providers: &Providers) -> Result<Opened, Failure> {
+    let stanza = &config.storage;
+    let said = |error: &dyn std::fmt::Display| format!("{}: storage {:?}: {error}", stanza.place, stanza.kind);
+    let at = |error: &dyn std::fmt::Display| Failure::failed(said(error));
+    let found = component::find(&stanza.component, config.plugin_directory.as_deref()).map_err(|error| Failure::usage(said(&error)))?;
     let component = runtime.component(found.source).map_err(|error| at(&error))?;
     let mut request = StorageConfig::new(stanza.kind.clone());
     request.settings = stanza.settings.clone();
@@ -54,7 +60,7 @@ pub(crate) async fn open(config: &Config) -> Result<Opened, Failure> {
         request.grants.directory = Some(directory);
     }
     if let Some(settings) = &stanza.dynamodb {
-        let binding = aws::dynamodb(stanza, settings, lease.clone()).await?;
+        let binding = aws::dynamodb(stanza, settings, lease.clone(), providers).await?;
         granted = binding.describe();
         request.grants.aws = Some(binding);
     }

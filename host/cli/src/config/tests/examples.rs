@@ -33,7 +33,7 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
 #[test]
 fn every_configuration_is_read_without_a_warning() {
     let found = files(&examples(), "hcl");
-    assert!(found.len() >= 5, "{found:?}");
+    assert!(found.len() >= 9, "{found:?}");
     for path in found {
         let name = path.strip_prefix(examples()).unwrap().to_str().unwrap();
         // In Kubernetes the address is each pod's own.
@@ -56,6 +56,22 @@ fn the_table_of_one_server_is_created_as_its_comments_say() {
     let table = load_example("dynamodb/single-node.hcl", &[]).storage.dynamodb.unwrap().table;
     assert_eq!((table.billing_mode.as_str(), table.tags["application"].as_str()), ("PAY_PER_REQUEST", "coffer"));
     assert!(table.point_in_time_recovery && table.deletion_protection);
+}
+
+#[test]
+fn each_seal_says_what_its_comments_say() {
+    let seals = |name: &str| load_example(&format!("awskms/{name}.hcl"), &[]).seals.active;
+    let [plain, endpoint, other] = ["plain", "vpc-endpoint", "cross-account"].map(|name| {
+        let [seal] = seals(name).try_into().unwrap();
+        seal.awskms
+    });
+    assert_eq!((plain.key_id.as_str(), plain.endpoint), ("alias/coffer-unseal", None));
+    assert_eq!((endpoint.region.as_deref(), endpoint.endpoint.is_some()), (Some("eu-central-1"), true));
+    assert!(other.identity.role_arn.is_some() && other.identity.external_id.is_some());
+    assert_eq!(other.previous_key_ids, Some(Vec::new()));
+    let [first, second] = seals("two-regions").try_into().unwrap();
+    assert_eq!((first.priority, second.priority), (1, 2));
+    assert!(first.name != second.name && first.awskms.region != second.awskms.region);
 }
 
 #[test]
