@@ -8,7 +8,7 @@ mod faults;
 mod folders;
 mod hostile;
 mod layout;
-mod leak;
+pub(crate) mod leak;
 mod limits;
 mod lock;
 mod refresh;

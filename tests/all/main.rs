@@ -1,6 +1,8 @@
 //! Every test that crosses crates, as one binary: linking is what takes long.
 
 #[cfg(test)]
+mod awskms;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod crash;

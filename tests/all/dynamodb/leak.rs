@@ -22,8 +22,7 @@ use crate::conformance::{delete, get, key, list, put, scan};
 use crate::hostile::Lines;
 
 /// A secret in the forms in which it could lie about. Base64 is looked for at each of the three offsets that a longer text could give it.
-fn forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let bytes = secret.as_bytes();
+fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let inner = |offset: usize| {
         let padded = [&b"xx"[..offset], bytes].concat();
         let text = STANDARD_NO_PAD.encode(&padded);
@@ -32,17 +31,17 @@ fn forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
         text.as_bytes()[from..to].to_vec()
     };
     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
-    let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide: Vec<u8> = bytes.iter().flat_map(|byte| [*byte, 0]).collect();
     vec![
         ("raw", bytes.to_vec()),
         ("reversed", reversed),
         ("UTF-16", wide),
-        ("hex", hex::encode(secret).into_bytes()),
-        ("HEX", hex::encode_upper(secret).into_bytes()),
+        ("hex", hex::encode(bytes).into_bytes()),
+        ("HEX", hex::encode_upper(bytes).into_bytes()),
         ("base64", inner(0)),
         ("base64 + 1", inner(1)),
         ("base64 + 2", inner(2)),
-        ("base64url", URL_SAFE_NO_PAD.encode(secret).into_bytes()),
+        ("base64url", URL_SAFE_NO_PAD.encode(bytes).into_bytes()),
     ]
 }
 
@@ -60,8 +59,8 @@ fn holds(place: &[u8], needle: &[u8]) -> bool {
 }
 
 /// In which forms the secret is in the place.
-fn found(place: &[u8], secret: &str) -> Vec<&'static str> {
-    forms(secret).into_iter().filter(|(_, form)| holds(place, form)).map(|(name, _)| name).collect()
+pub(crate) fn found(place: &[u8], secret: impl AsRef<[u8]>) -> Vec<&'static str> {
+    forms(secret.as_ref()).into_iter().filter(|(_, form)| holds(place, form)).map(|(name, _)| name).collect()
 }
 
 /// The linear memories of all guests: what is mapped and writable right before an address space that is reserved for one, which is of gigabytes and which nothing else

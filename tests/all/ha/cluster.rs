@@ -10,6 +10,7 @@ use cofferdam_emulator::{Keys, Mini, Proxy};
 use cofferdam_vault::core::{Core, Elsewhere, InitRequest, Options, UnsealRequest};
 use cofferdam_vault::ha::{HaOptions, Times};
 use cofferdam_vault::logical::{Error, Operation, Request, Result};
+use cofferdam_vault::seal::SealOptions;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -84,6 +85,7 @@ impl Server {
             build_date: String::new(),
             cache: true,
             ha: Some(ha),
+            seal: SealOptions::default(),
         };
         Server { proxy, core: Core::new(storage, options), address, lease, handle, runtime: Mutex::new(Some(runtime)) }
     }

@@ -12,12 +12,11 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use cofferdam_backend::{Fencing, Key, Storage};
 use cofferdam_runtime::{Runtime, RuntimeOptions, Source};
-use rustix::time::{ClockId, clock_gettime};
 
 use self::endpoint::{Endpoint, SIZE};
 use self::native::Native;
 use crate::Bench;
-use crate::process::resident;
+use crate::process::{computed, resident};
 use crate::row::{Judge, Row};
 use crate::sample::{median, pair};
 
@@ -61,7 +60,7 @@ impl Side {
 
     /// A round with [`IN_FLIGHT`] calls at any time.
     async fn drive(&self, kind: Kind, value: &Bytes, time: Duration) -> Result<Round> {
-        let (start, cpu) = (Instant::now(), cpu());
+        let (start, cpu) = (Instant::now(), computed());
         let mut tasks = Vec::with_capacity(IN_FLIGHT);
         for worker in 0..IN_FLIGHT {
             let (side, value, name) = (self.clone(), value.clone(), worker.to_string());
@@ -79,7 +78,7 @@ impl Side {
             total += task.await??;
         }
         let total = f64::from(total);
-        Ok(Round { rate: total / start.elapsed().as_secs_f64(), cpu: (self::cpu() - cpu).as_secs_f64() * 1e6 / total })
+        Ok(Round { rate: total / start.elapsed().as_secs_f64(), cpu: (computed() - cpu).as_secs_f64() * 1e6 / total })
     }
 }
 
@@ -89,12 +88,6 @@ struct Round {
     rate: f64,
     /// Microseconds of computing per call.
     cpu: f64,
-}
-
-/// What this process has computed so far.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn key(name: &str) -> Result<Key> {

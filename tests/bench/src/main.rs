@@ -11,6 +11,7 @@ mod process;
 mod row;
 mod runtime;
 mod sample;
+mod seal;
 mod server;
 
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ struct Arguments {
     /// Fewer rounds, with more noise
     #[arg(long)]
     quick: bool,
-    /// Only these groups: runtime, filesystem, dynamodb, server, start
+    /// Only these groups: runtime, filesystem, dynamodb, seal, server, start
     #[arg(long)]
     only: Vec<String>,
 }
@@ -42,6 +43,9 @@ enum Role {
     /// The endpoint of the DynamoDB rows
     #[command(hide = true)]
     Dynamodb,
+    /// The endpoint of the seal rows
+    #[command(hide = true)]
+    Kms,
 }
 
 /// What every group needs to know.
@@ -80,6 +84,7 @@ fn main() -> Result<()> {
     match arguments.role {
         Some(Role::Echo { socket }) => return tokio.block_on(grpc::echo(&socket)),
         Some(Role::Dynamodb) => return tokio.block_on(dynamodb::endpoint::serve()),
+        Some(Role::Kms) => return tokio.block_on(seal::endpoint::serve()),
         None => {}
     }
     let bench = Bench::find(arguments.quick)?;
@@ -97,6 +102,10 @@ fn main() -> Result<()> {
         eprintln!("measuring: dynamodb");
         rows.extend(tokio.block_on(dynamodb::measure(&bench)).context("dynamodb")?);
     }
+    if wanted("seal") {
+        eprintln!("measuring: seal");
+        rows.extend(tokio.block_on(seal::measure(&bench)).context("seal")?);
+    }
     if wanted("server") {
         eprintln!("measuring: server");
         rows.extend(tokio.block_on(server::measure(&bench)).context("server")?);
@@ -106,7 +115,7 @@ fn main() -> Result<()> {
         rows.push(tokio.block_on(server::start(&bench)).context("start")?);
     }
     if rows.is_empty() {
-        bail!("no group is called {:?}: runtime, filesystem, dynamodb, server, start", arguments.only);
+        bail!("no group is called {:?}: runtime, filesystem, dynamodb, seal, server, start", arguments.only);
     }
     row::print(&rows);
     if let Some(path) = arguments.json {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use crate::load::Connection;
@@ -95,12 +96,14 @@ impl Server {
         Ok(server)
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Bytes)> {
+    /// One request below /v1/: the status and the body.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Bytes)> {
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         Connection::open(&self.address, &self.token).await?.send(method, &format!("/v1/{path}"), body).await
     }
 
-    async fn done(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
+    /// The same of a request that must succeed; the JSON of the answer, null if it has none.
+    pub(crate) async fn done(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
         let (status, answer) = self.call(method, path, body).await?;
         ensure!((200..300).contains(&status), "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));
         Ok(serde_json::from_slice(&answer).unwrap_or(Value::Null))
@@ -117,4 +120,10 @@ pub(crate) fn resident(process: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()?)
+}
+
+/// What this process has computed so far.
+pub(crate) fn computed() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-"""From unseal key shares to every entry's plaintext, written from the formats alone and not from the server's code."""
+"""From unseal key shares, or from the root key, to every entry's plaintext: written from the formats alone and not from the server's code."""
 
 import base64
 import json
@@ -8,7 +8,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from . import proto
 
 # The entries that the barrier does not encrypt.
-PLAIN = {"core/seal-config", "core/hsm/barrier-unseal-keys", "core/lock", "core/initialize-lock"}
+PLAIN = {
+    "core/seal-config",
+    "core/recovery-config",
+    "core/hsm/barrier-unseal-keys",
+    "core/recovery-key",
+    "core/lock",
+    "core/initialize-lock",
+}
 
 
 def multiply(a, b):
@@ -49,21 +56,39 @@ def combine(shares):
     return bytes(secret)
 
 
+def root_key(stored):
+    """The root key in the plaintext of core/hsm/barrier-unseal-keys: a JSON list of one."""
+    keys = json.loads(stored)
+    if len(keys) != 1:
+        raise ValueError(f"{len(keys)} stored keys instead of one")
+    key = base64.b64decode(keys[0], validate=True)
+    if len(key) != 32:
+        raise ValueError(f"a root key of {len(key)} bytes")
+    return key
+
+
 class Barrier:
     """An opened store: plaintexts by key."""
 
     def __init__(self, entries, shares):
-        self.entries = entries
-        self.seal_config = json.loads(entries["core/seal-config"])
-        if len(shares) < self.seal_config["secret_threshold"]:
-            raise ValueError(f"{len(shares)} shares given, {self.seal_config['secret_threshold']} needed")
-        self.unseal_key = combine(shares)
+        seal_config = json.loads(entries["core/seal-config"])
+        if len(shares) < seal_config["secret_threshold"]:
+            raise ValueError(f"{len(shares)} shares given, {seal_config['secret_threshold']} needed")
+        unseal_key = combine(shares)
         blob = proto.fields(entries["core/hsm/barrier-unseal-keys"])
         sealed = blob[1][0]
-        stored = json.loads(AESGCM(self.unseal_key).decrypt(sealed[:12], sealed[12:], None))
-        if len(stored) != 1:
-            raise ValueError(f"{len(stored)} stored keys instead of one")
-        self.root_key = base64.b64decode(stored[0], validate=True)
+        self.open(entries, root_key(AESGCM(unseal_key).decrypt(sealed[:12], sealed[12:], None)), unseal_key)
+
+    @classmethod
+    def of_root_key(cls, entries, key):
+        """A store that a key service seals: what the service gave is the root key."""
+        barrier = cls.__new__(cls)
+        barrier.open(entries, key, None)
+        return barrier
+
+    def open(self, entries, key, unseal_key):
+        self.entries, self.root_key, self.unseal_key = entries, key, unseal_key
+        self.seal_config = json.loads(entries["core/seal-config"])
         keyring = json.loads(self.decrypt("core/keyring", entries["core/keyring"], {1: self.root_key}))
         if base64.b64decode(keyring["MasterKey"]) != self.root_key:
             raise ValueError("the keyring names another root key than the one that opens it")

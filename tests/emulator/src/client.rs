@@ -13,6 +13,8 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::process::vaults;
+use crate::proxy::record::Form;
+use crate::{kms, proxy};
 
 /// The HTTP status, and the JSON (null if the body is none).
 pub type Answer = (u16, Value);
@@ -37,8 +39,8 @@ impl Client {
         Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
 
-    fn post(&self, service: &str) -> http::request::Builder {
-        let scope = format!("20260101/us-east-1/{service}/aws4_request");
+    fn post(&self, region: &str, service: &str) -> http::request::Builder {
+        let scope = format!("20260101/{region}/{service}/aws4_request");
         http::Request::post(format!("{}/", self.endpoint)).header("x-amz-date", "20260101T000000Z").header(
             AUTHORIZATION,
             format!("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/{scope}, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"),
@@ -47,8 +49,17 @@ impl Client {
 
     /// One operation of DynamoDB.
     pub async fn call(&self, operation: &str, body: &Value) -> Result<Answer> {
-        let request = self.post("dynamodb").header(CONTENT_TYPE, "application/x-amz-json-1.0");
-        let request = request.header("x-amz-target", format!("DynamoDB_20120810.{operation}"));
+        self.json(&proxy::FORM, "us-east-1", operation, body).await
+    }
+
+    /// One operation of KMS in that region.
+    pub async fn kms(&self, region: &str, operation: &str, body: &Value) -> Result<Answer> {
+        self.json(&kms::FORM, region, operation, body).await
+    }
+
+    async fn json(&self, form: &Form, region: &str, operation: &str, body: &Value) -> Result<Answer> {
+        let request = self.post(region, form.service).header(CONTENT_TYPE, form.content_type);
+        let request = request.header("x-amz-target", format!("{}{operation}", form.target));
         let (status, body) = self.send(request, body.to_string()).await?;
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
@@ -65,7 +76,7 @@ impl Client {
     pub(crate) async fn query(&self, service: &str, parameters: &[(&str, String)]) -> Result<String> {
         let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
         let parameters: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        let request = self.post(service).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = self.post("us-east-1", service).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let (status, body) = self.send(request, parameters.join("&")).await?;
         let text = String::from_utf8_lossy(&body).into_owned();
         if status == 200 { Ok(text) } else { bail!("{service}: {status} {text}") }

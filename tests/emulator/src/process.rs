@@ -118,19 +118,17 @@ impl Moto {
         Ok(Moto(Program::start(&mut command)?))
     }
 
-    /// Starts it so that it checks every signature and every permission. Returns the keys of a user who may do everything with DynamoDB, and those
-    /// of a role that may, too, with a session token.
+    /// Starts it so that it checks every signature and every permission. Returns the keys of a user who may do everything with DynamoDB and KMS, and
+    /// those of a role that may, too, with a session token.
     pub async fn start_auth() -> Result<(Moto, Keys, Keys)> {
-        let allowed = |action: &str| {
-            json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}).to_string()
-        };
+        let allowed = policy(&["dynamodb:*", "kms:*"]);
         let trust =
             json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]});
         let calls = [
             ("iam", vec![("Action", "CreateUser"), ("UserName", "user")]),
-            ("iam", vec![("Action", "PutUserPolicy"), ("UserName", "user"), ("PolicyName", "all"), ("PolicyDocument", "dynamodb:*")]),
+            ("iam", vec![("Action", "PutUserPolicy"), ("UserName", "user"), ("PolicyName", "all"), ("PolicyDocument", "allowed")]),
             ("iam", vec![("Action", "CreateRole"), ("RoleName", "role"), ("AssumeRolePolicyDocument", "trust")]),
-            ("iam", vec![("Action", "PutRolePolicy"), ("RoleName", "role"), ("PolicyName", "all"), ("PolicyDocument", "dynamodb:*")]),
+            ("iam", vec![("Action", "PutRolePolicy"), ("RoleName", "role"), ("PolicyName", "all"), ("PolicyDocument", "allowed")]),
             ("iam", vec![("Action", "CreateAccessKey"), ("UserName", "user")]),
             ("sts", vec![("Action", "AssumeRole"), ("RoleArn", "arn:aws:iam::123456789012:role/role"), ("RoleSessionName", "test")]),
         ];
@@ -139,7 +137,7 @@ impl Moto {
         let mut answers = Vec::new();
         for (service, parameters) in calls {
             let text = |value: &str| match value {
-                "dynamodb:*" => allowed(value),
+                "allowed" => allowed.clone(),
                 "trust" => trust.to_string(),
                 _ => value.to_owned(),
             };
@@ -147,20 +145,42 @@ impl Moto {
             answers.push(client.query(service, &parameters).await?);
         }
         let [.., user, role] = &answers[..] else { bail!("no answers") };
-        let keys = |text: &str| {
-            let field = |name: &str| between(text, &format!("<{name}>"), &format!("</{name}>")).map(str::to_owned);
-            let keys = Keys { access: field("AccessKeyId")?, secret: field("SecretAccessKey")?, token: field("SessionToken") };
-            Some(keys)
-        };
-        let user = keys(user).with_context(|| format!("no keys in {user}"))?;
-        let role = keys(role).filter(|keys| keys.token.is_some()).with_context(|| format!("no session token in {role}"))?;
+        let user = keys_in(user).with_context(|| format!("no keys in {user}"))?;
+        let role = keys_in(role).filter(|keys| keys.token.is_some()).with_context(|| format!("no session token in {role}"))?;
         Ok((moto, user, role))
+    }
+
+    /// Starts it so that it checks every signature and every permission, with a key of KMS in that region. Returns the keys of a user who may do these actions and no
+    /// others, such as `kms:Decrypt`, and the ARN of the key, which has the alias `alias/vault`.
+    pub async fn start_auth_kms(region: &str, actions: &[&str]) -> Result<(Moto, Keys, String)> {
+        let moto = Moto::spawn(Some(5))?;
+        let client = Client::new(moto.endpoint());
+        let key = client.kms(region, "CreateKey", &json!({})).await?.1;
+        let arn = key["KeyMetadata"]["Arn"].as_str().with_context(|| format!("no ARN in {key}"))?.to_owned();
+        client.kms(region, "CreateAlias", &json!({"AliasName": "alias/vault", "TargetKeyId": arn})).await?;
+        let user = |action: &'static str| vec![("Action", action.to_owned()), ("UserName", "user".to_owned())];
+        client.query("iam", &user("CreateUser")).await?;
+        let policy = [("PolicyName", "some".to_owned()), ("PolicyDocument", policy(actions))];
+        client.query("iam", &[&user("PutUserPolicy")[..], &policy].concat()).await?;
+        let answer = client.query("iam", &user("CreateAccessKey")).await?;
+        let keys = keys_in(&answer).with_context(|| format!("no keys in {answer}"))?;
+        Ok((moto, keys, arn))
     }
 
     /// Of the form `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> &str {
         &self.0.endpoint
     }
+}
+
+/// A policy that allows these actions on everything.
+fn policy(actions: &[&str]) -> String {
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}).to_string()
+}
+
+fn keys_in(text: &str) -> Option<Keys> {
+    let field = |name: &str| between(text, &format!("<{name}>"), &format!("</{name}>")).map(str::to_owned);
+    Some(Keys { access: field("AccessKeyId")?, secret: field("SecretAccessKey")?, token: field("SessionToken") })
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

@@ -3,34 +3,35 @@
 //! It ends with the tokio runtime on which it was started, or when it is dropped.
 
 mod answer;
-mod record;
+pub(crate) mod record;
 mod script;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::request::Parts;
-use http::{HeaderMap, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use self::answer::{Answer, date, json_headers, take_off};
+use self::record::Form;
 pub use self::record::Request;
 pub use self::script::{Action, Gate, Rule};
+use crate::listen::{Answers, Cut, Listening, Outcome};
 use crate::{Dynalite, Mini, Moto};
+
+/// What requests to DynamoDB look like.
+pub(crate) const FORM: Form = Form { target: "DynamoDB_20120810.", content_type: "application/x-amz-json-1.0", service: "dynamodb" };
 
 /// What stands behind the proxy.
 #[derive(Clone)]
@@ -61,9 +62,8 @@ impl From<&Arc<Mini>> for Upstream {
 
 /// The proxy.
 pub struct Proxy {
-    endpoint: String,
+    listening: Listening,
     inner: Arc<Inner>,
-    stop: watch::Sender<bool>,
 }
 
 struct Inner {
@@ -79,29 +79,13 @@ struct Inner {
     clock: AtomicI64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// No answer: the connection is closed.
-#[derive(Debug)]
-struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut")
-    }
-}
-
-impl std::error::Error for Cut {}
-
-type Outcome = Result<Response<Full<Bytes>>, Cut>;
 
 impl Proxy {
     /// Starts one on a free port of 127.0.0.1.
     pub async fn start(upstream: impl Into<Upstream>) -> Result<Proxy> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
         let inner = Arc::new(Inner {
             upstream: upstream.into(),
             http: Http::builder(TokioExecutor::new()).build_http(),
@@ -113,14 +97,12 @@ impl Proxy {
             measure: AtomicBool::new(false),
             clock: AtomicI64::new(0),
         });
-        let stop = watch::Sender::new(false);
-        tokio::spawn(accept(listener, Arc::clone(&inner), stop.subscribe()));
-        Ok(Proxy { endpoint, inner, stop })
+        Ok(Proxy { listening: Listening::start(0, Arc::clone(&inner)).await?, inner })
     }
 
     /// Of the form `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        self.listening.endpoint()
     }
 
     /// Adds a rule. Of several that fit a request, the oldest has effect.
@@ -170,54 +152,10 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-    }
-}
-
-/// Returns when the proxy is dropped.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn accept(listener: TcpListener, inner: Arc<Inner>, mut stop: watch::Receiver<bool>) {
-    loop {
-        let stream = tokio::select! {
-            () = stopped(&mut stop) => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of file descriptors, most likely: those in use come back.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                }
-            },
-        };
-        let _ = stream.set_nodelay(true);
-        let (inner, mut stop) = (Arc::clone(&inner), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |request| serve(Arc::clone(&inner), request));
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            tokio::select! {
-                _ = connection => {}
-                () = stopped(&mut stop) => {}
-            }
-        });
-    }
-}
-
-async fn serve(inner: Arc<Inner>, request: http::Request<Incoming>) -> Outcome {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = body.collect().await else { return Err(Cut) };
-    // On a task of its own: what the client sent takes effect even if it does not wait for it.
-    tokio::spawn(async move { inner.answer(parts, body.to_bytes()).await }).await.unwrap_or(Err(Cut))
-}
-
-impl Inner {
+impl Answers for Inner {
     async fn answer(&self, parts: Parts, body: Bytes) -> Outcome {
-        let operation = record::operation(&parts.headers);
-        lock(&self.complaints).extend(record::complaints(&parts, &operation));
+        let operation = FORM.operation(&parts.headers);
+        lock(&self.complaints).extend(FORM.complaints(&parts, &operation));
         let place = {
             let mut requests = lock(&self.requests);
             let (operation, headers, body) = (operation.clone(), parts.headers.clone(), body.clone());
@@ -247,7 +185,9 @@ impl Inner {
         }
         answer.response()
     }
+}
 
+impl Inner {
     /// A refusal if the signature is of another time than the proxy's clock has.
     fn skewed(&self, headers: &HeaderMap) -> Option<Answer> {
         let clock = self.clock.load(Ordering::SeqCst);

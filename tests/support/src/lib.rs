@@ -65,6 +65,13 @@ impl Memory {
         self.lock().clone()
     }
 
+    /// The same entries in a storage that applies a batch one operation after the other.
+    #[must_use]
+    pub fn without_atomic_batch(mut self) -> Memory {
+        self.descriptor.features.atomic_batch = false;
+        self
+    }
+
     /// A storage of its own that begins with these entries.
     pub fn from_snapshot(entries: BTreeMap<String, Bytes>) -> Memory {
         Memory { entries: Arc::new(Mutex::new(entries)), ..Memory::default() }
@@ -120,17 +127,24 @@ impl Storage for Memory {
     }
 }
 
-/// A storage whose connection is cut after a number of mutations: every later call fails, and changes nothing.
+/// A storage whose connection is cut after a number of mutations: every later call fails, and changes nothing. An atomic batch is one mutation.
 #[derive(Clone)]
 pub struct Cut {
     inner: Memory,
     left: Arc<AtomicI64>,
+    /// Whether the first mutation after the cut takes effect, though it fails.
+    late: bool,
 }
 
 impl Cut {
     /// Lets `mutations` of them through, then none.
     pub fn after(inner: Memory, mutations: i64) -> Cut {
-        Cut { inner, left: Arc::new(AtomicI64::new(mutations)) }
+        Cut { inner, left: Arc::new(AtomicI64::new(mutations)), late: false }
+    }
+
+    /// Lets `mutations` of them through, then one more without an answer, then none.
+    pub fn losing_the_answer_after(inner: Memory, mutations: i64) -> Cut {
+        Cut { late: true, ..Cut::after(inner, mutations) }
     }
 
     /// Sets how many further mutations get through.
@@ -143,8 +157,13 @@ impl Cut {
         self.left.load(Ordering::SeqCst)
     }
 
-    fn spend(&self) -> Result<()> {
-        if self.left.fetch_sub(1, Ordering::SeqCst) > 0 { Ok(()) } else { Err(Error::Unavailable("cut off".to_owned())) }
+    async fn spend(&self, mutation: impl Future<Output = Result<()>>) -> Result<()> {
+        match self.left.fetch_sub(1, Ordering::SeqCst) {
+            1.. => return mutation.await,
+            0 if self.late => mutation.await?,
+            _ => {}
+        }
+        Err(Error::Unavailable("cut off".to_owned()))
     }
 
     fn alive(&self) -> Result<()> {
@@ -164,13 +183,11 @@ impl Storage for Cut {
     }
 
     async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
-        self.spend()?;
-        self.inner.put(key, value).await
+        self.spend(self.inner.put(key, value)).await
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        self.spend()?;
-        self.inner.delete(key).await
+        self.spend(self.inner.delete(key)).await
     }
 
     async fn list_page(&self, folder: &Folder, after: &str, limit: u32) -> Result<Page> {
@@ -179,6 +196,9 @@ impl Storage for Cut {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
+        if self.descriptor().features.atomic_batch {
+            return self.spend(self.inner.batch(operations)).await;
+        }
         one_by_one(self, operations).await
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Cut, Outcome};
+use crate::listen::{Cut, Outcome};
 
 /// Leaves the first `count` parts in the tables of a batch, and returns the others in the same form.
 pub(super) fn take_off(items: &mut Value, count: usize) -> Value {

@@ -51,7 +51,7 @@ impl Gate {
         let _ = self.waiting.subscribe().wait_for(|waiting| *waiting >= requests).await;
     }
 
-    pub(super) async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.waiting.send_modify(|waiting| *waiting += 1);
         let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
@@ -59,8 +59,8 @@ impl Gate {
 
 /// Which requests an action befalls: all, unless it is narrowed.
 #[derive(Clone, Debug)]
-pub struct Rule {
-    pub(super) action: Action,
+pub struct Rule<A = Action> {
+    pub(crate) action: A,
     operations: Vec<String>,
     skip: u64,
     times: u64,
@@ -69,42 +69,42 @@ pub struct Rule {
     random: u64,
 }
 
-impl Rule {
+impl<A> Rule<A> {
     /// The action befalls every request.
-    pub fn new(action: Action) -> Rule {
+    pub fn new(action: A) -> Rule<A> {
         Rule { action, operations: Vec::new(), skip: 0, times: u64::MAX, percent: 100, seen: 0, random: 0x9e37_79b9_7f4a_7c15 }
     }
 
     /// Only requests of these operations are counted.
     #[must_use]
-    pub fn of(mut self, operations: &[&str]) -> Rule {
+    pub fn of(mut self, operations: &[&str]) -> Rule<A> {
         self.operations = operations.iter().map(|operation| (*operation).to_owned()).collect();
         self
     }
 
     /// The first so many are spared.
     #[must_use]
-    pub fn after(mut self, requests: u64) -> Rule {
+    pub fn after(mut self, requests: u64) -> Rule<A> {
         self.skip = requests;
         self
     }
 
     /// After so many the rule has no more effect.
     #[must_use]
-    pub fn times(mut self, requests: u64) -> Rule {
+    pub fn times(mut self, requests: u64) -> Rule<A> {
         self.times = requests;
         self
     }
 
     /// It befalls so many in a hundred, by chance, the same ones in every run.
     #[must_use]
-    pub fn percent(mut self, percent: u64) -> Rule {
+    pub fn percent(mut self, percent: u64) -> Rule<A> {
         self.percent = percent;
         self
     }
 
     /// Whether it befalls a request of this operation, which counts as seen.
-    pub(super) fn befalls(&mut self, operation: &str) -> bool {
+    pub(crate) fn befalls(&mut self, operation: &str) -> bool {
         if !self.operations.is_empty() && !self.operations.iter().any(|one| one == operation) {
             return false;
         }
