@@ -1,7 +1,11 @@
 //! `cargo xtask demo`: from an empty directory to a secret that survives a hard kill of the server, every step shown.
 //! It checks what it shows: a step that does not come out as said ends the demonstration with an error.
 
+mod auto;
+mod bao;
 mod dynalite;
+mod moto;
+mod search;
 mod server;
 mod store;
 
@@ -20,21 +24,34 @@ use store::Store;
 
 pub(crate) use store::Storage;
 
+/// The seals that the demonstration has.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Seal {
+    /// Shares of an unseal key, given at each start
+    Shamir,
+    /// A key of a KMS that runs on this machine (moto): the server unseals itself
+    Awskms,
+}
+
 /// Builds, then runs the demonstration.
-pub(crate) fn run(stages: &mut Stages, storage: Storage) -> Result<()> {
+pub(crate) fn run(stages: &mut Stages, storage: Storage, seal: Seal) -> Result<()> {
+    match seal {
+        Seal::Shamir => shamir(stages, storage),
+        Seal::Awskms => auto::run(stages, storage),
+    }
+}
+
+fn shamir(stages: &mut Stages, storage: Storage) -> Result<()> {
     build::run(stages)?;
     let coffer = stages.root().join("target/release/coffer");
     let component = stages.root().join("target/guests").join(storage.component());
     let work = tempfile::tempdir().context("cannot make a directory for the demonstration")?;
-    let store = match storage {
-        Storage::Filesystem => Store::directory(&work.path().join("data")),
-        Storage::Dynamodb => {
-            fetch::run(stages)?;
-            stages.stage("a local DynamoDB", |stages| Store::table(&fetch::tools(stages.root()), work.path()))?
-        }
-    };
+    if matches!(storage, Storage::Dynamodb) {
+        fetch::run(stages)?;
+    }
+    let store = stages.stage("a place for the data", |stages| Store::open(storage, &fetch::tools(stages.root()), work.path()))?;
     stages.stage("the component", |_| inspect(&coffer, &component))?;
-    let config = stages.stage("the configuration", |_| configure(work.path(), &store))?;
+    let config = stages.stage("the configuration", |_| configure(work.path(), &store.stanza(false)))?;
     let mut server = stages.stage("start a fresh server", |_| Server::start(&coffer, &config, &component_digest(&component)?))?;
     let (keys, root) = stages.stage("initialise and unseal", |_| {
         let (keys, root) = initialise(&server)?;
@@ -42,12 +59,7 @@ pub(crate) fn run(stages: &mut Stages, storage: Storage) -> Result<()> {
         Ok((keys, root))
     })?;
     stages.stage("write and read secrets", |_| {
-        server.call("POST", "sys/mounts/secret", Some(&root), Some(json!({"type": "kv", "options": {"version": "2"}})))?;
-        println!("    kv v2 mounted at secret/");
-        for (path, value) in SECRETS {
-            let answer = server.call("POST", &format!("secret/data/{path}"), Some(&root), Some(json!({"data": {"value": value}})))?;
-            println!("    wrote secret/{path}, version {}", at(&answer, "/data/version"));
-        }
+        write_all(&server, &root)?;
         read_all(&server, &root)
     })?;
     stages.stage("what the storage holds", |_| store.show(&SECRETS))?;
@@ -85,12 +97,11 @@ fn component_digest(component: &Path) -> Result<String> {
     Ok(hex::encode(Sha256::digest(bytes)))
 }
 
-/// Writes the configuration of a server on the component and gives back its path.
-fn configure(work: &Path, store: &Store) -> Result<std::path::PathBuf> {
+/// Writes the configuration of a server with these stanzas and gives back its path.
+fn configure(work: &Path, stanzas: &str) -> Result<std::path::PathBuf> {
     let address = server::free_address()?;
     let text = format!(
-        "{}\n\nlistener \"tcp\" {{\n  address     = \"{address}\"\n  tls_disable = true\n}}\n\napi_addr = \"http://{address}\"\n",
-        store.stanza()
+        "{stanzas}\n\nlistener \"tcp\" {{\n  address     = \"{address}\"\n  tls_disable = true\n}}\n\napi_addr = \"http://{address}\"\n"
     );
     let path = work.join("coffer.hcl");
     fs::write(&path, &text)?;
@@ -129,6 +140,16 @@ fn unseal(server: &Server, keys: &[String]) -> Result<()> {
 /// A value inside an answer; null where there is none.
 fn at<'a>(answer: &'a Value, place: &str) -> &'a Value {
     answer.pointer(place).unwrap_or(&Value::Null)
+}
+
+fn write_all(server: &Server, root: &str) -> Result<()> {
+    server.call("POST", "sys/mounts/secret", Some(root), Some(json!({"type": "kv", "options": {"version": "2"}})))?;
+    println!("    kv v2 mounted at secret/");
+    for (path, value) in SECRETS {
+        let answer = server.call("POST", &format!("secret/data/{path}"), Some(root), Some(json!({"data": {"value": value}})))?;
+        println!("    wrote secret/{path}, version {}", at(&answer, "/data/version"));
+    }
+    Ok(())
 }
 
 fn read_all(server: &Server, root: &str) -> Result<()> {

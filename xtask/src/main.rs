@@ -40,7 +40,7 @@ enum Command {
         /// Fewer rounds: a quick look, with more noise
         #[arg(long)]
         quick: bool,
-        /// Only the rows of these groups: runtime, filesystem, dynamodb, server, start
+        /// Only the rows of these groups: runtime, filesystem, dynamodb, seal, server, start
         #[arg(long)]
         only: Vec<String>,
     },
@@ -49,6 +49,9 @@ enum Command {
         /// Where the server keeps its data
         #[arg(long, value_enum, default_value_t = demo::Storage::Filesystem)]
         storage: demo::Storage,
+        /// What unseals the server
+        #[arg(long, value_enum, default_value_t = demo::Seal::Shamir)]
+        seal: demo::Seal,
     },
 }
 
@@ -59,7 +62,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fetch => fetch::run(&mut stages),
         Command::Test { full, filter } => test::run(&mut stages, full, &filter),
         Command::Bench { quick, only } => bench::run(&mut stages, quick, &only),
-        Command::Demo { storage } => demo::run(&mut stages, storage),
+        Command::Demo { storage, seal } => demo::run(&mut stages, storage, seal),
     };
     stages.report();
     outcome

@@ -56,12 +56,13 @@ impl Dynalite {
         }
     }
 
-    /// The storage stanza of a server on it.
-    pub(super) fn stanza(&self) -> String {
+    /// The storage stanza of a server on it; `shared` if region and credentials stand in a block that it shares.
+    pub(super) fn stanza(&self, shared: bool) -> String {
+        let identity = format!("  region     = \"us-east-1\"\n  access_key = \"{ACCESS_KEY}\"\n  secret_key = \"{SECRET_KEY}\"\n");
         format!(
-            "storage \"dynamodb\" {{\n  endpoint   = \"{}\"\n  region     = \"us-east-1\"\n  table      = \"{TABLE}\"\n  \
-             access_key = \"{ACCESS_KEY}\"\n  secret_key = \"{SECRET_KEY}\"\n}}",
-            self.endpoint
+            "storage \"dynamodb\" {{\n  endpoint   = \"{}\"\n  table      = \"{TABLE}\"\n{}}}",
+            self.endpoint,
+            if shared { "" } else { &identity }
         )
     }
 
