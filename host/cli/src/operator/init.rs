@@ -105,7 +105,7 @@ impl Asked {
                 "Success! Vault is initialized\n\n\
                  The key service unseals it. The recovery key has {shares} shares and a threshold of {threshold}. Hand the shares\n\
                  to different people and keep none of this output: the shares cannot be shown again.\n\
-                 {threshold} of them agree to a new root token, a rekey or another seal; they cannot unseal.\n\
+                 {threshold} of them agree to a new root token, a rekey or another seal; without the key service they open nothing.\n\
                  If the key of the key service is lost, the data is lost for good.\n"
             ),
         }

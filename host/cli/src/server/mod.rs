@@ -72,7 +72,7 @@ async fn serve(config: Config, state: Option<StateOptions>, dev: Option<dev::Dev
     };
     let core = Core::new(storage.storage.clone(), options(&config, &storage, &seals));
     tokio::select! {
-        checked = core.check_seal() => checked.map_err(Failure::failed)?,
+        checked = core.check_seal() => checked.map_err(unmatched)?,
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(Exit::Success),
     }
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
@@ -93,6 +93,14 @@ async fn serve(config: Config, state: Option<StateOptions>, dev: Option<dev::Dev
     // Where several servers share the store, this gives up the lock: the next leader need not wait for its end.
     core.shutdown().await;
     Ok(Exit::Success)
+}
+
+/// The store is under another seal than the configured one, and nobody said how the one becomes the other.
+fn unmatched(error: cofferdam_vault::logical::Error) -> Failure {
+    Failure::failed(format!(
+        "{error}: configure the seal that the vault is under; or to migrate, keep its stanza with disabled = \"true\" in it beside the new configuration, start, and unseal with \
+         -migrate"
+    ))
 }
 
 fn options(config: &Config, storage: &storage::Opened, seals: &seal::Opened) -> Options {
