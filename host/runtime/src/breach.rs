@@ -81,6 +81,11 @@ impl Breach {
     /// The breach behind an error that ended a guest's call.
     pub(crate) fn of(error: wasmtime::Error) -> Breach {
         tracing::debug!(error = log::bounded(&format!("{error:#}")), "a guest's call ended");
+        Breach::untold(error)
+    }
+
+    /// The same, and nothing of it is logged.
+    pub(crate) fn untold(error: wasmtime::Error) -> Breach {
         if let Some(breach) = error.downcast_ref::<Breach>() {
             return breach.clone();
         }

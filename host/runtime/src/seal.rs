@@ -113,9 +113,9 @@ impl Job<SealContract> for Wrap {
         let returned = exports.call_wrap(&mut *store, dek.as_slice()).await;
         let call = end(store);
         let wit::Wrapped { blob, key_id } = judge::ended(returned, call.as_ref())?;
-        check_key_id(&key_id)?;
-        if !(1..=BLOB).contains(&blob.len()) {
-            return Err(contract(format!("wrap: a blob of {} bytes, 1 to {BLOB} are allowed", blob.len())).into());
+        // Not how many there are: a number of the guest's could hold a piece of the key.
+        if !(1..=KEY_ID).contains(&key_id.len()) || !(1..=BLOB).contains(&blob.len()) {
+            return Err(contract(format!("wrap: not a blob of 1 to {BLOB} bytes and a key id of 1 to {KEY_ID}")).into());
         }
         let wrapped = Wrapped { blob: Bytes::from(blob), key_id };
         judge::wrapped(&dek, &wrapped, call.as_ref())?;

@@ -18,6 +18,7 @@ mod rotate;
 mod situation;
 mod take_over;
 mod witness;
+mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use tokio::task::AbortHandle;
 pub use rotate::MAINTENANCE_INTERVAL;
 use situation::{Old, Pending, Situation};
 pub(crate) use take_over::TakeOver;
+use work::Work;
 
 use crate::barrier::Barrier;
 use crate::crypto;
@@ -87,7 +89,7 @@ struct Inner {
     /// The unseal key, if the storage is shared: kept from the unseal on, to put its copy right when this server takes over.
     kek: Mutex<Option<Arc<Secret>>>,
     /// Held by whatever reads or changes the seal's entries and the keyring, from begin to end.
-    work: tokio::sync::Mutex<()>,
+    work: Work,
     progress: Mutex<Option<Progress>>,
     /// The configuration that the barrier was opened with.
     config: Mutex<Option<SealConfig>>,
@@ -118,6 +120,7 @@ impl Unsealer {
         let services = kept::Services::of(&mut seal);
         let witness = witness::Witness::new(seal.state.clone());
         let inner = Inner {
+            work: Work::new(barrier.clone()),
             barrier,
             seal,
             services,
@@ -126,7 +129,6 @@ impl Unsealer {
             abandoned: Mutex::default(),
             shared,
             kek: Mutex::default(),
-            work: tokio::sync::Mutex::default(),
             progress: Mutex::default(),
             config: Mutex::default(),
             preparing: AtomicBool::new(false),
@@ -203,7 +205,11 @@ impl Unsealer {
         let Some(parts) = inner.add_part(part, threshold)? else { return Ok(false) };
         let key = combine(&parts, threshold)?;
         if inner.is_auto() {
-            inner.verify_recovery_key(&key).await?;
+            if let Err(error) = inner.verify_recovery_key(&key).await {
+                // Anybody may try, and each trial is a request to the key service.
+                tokio::time::sleep(inner.seal.retry.first).await;
+                return Err(error);
+            }
             inner.open_with_service(config).await?;
         } else {
             inner.open(&key, config).await?;
@@ -266,11 +272,13 @@ impl Inner {
 
     /// Writes around the barrier.
     async fn write(&self, key: &str, value: Vec<u8>) -> Result<()> {
+        self.work.check()?;
         self.barrier.put_stored(key, value).await
     }
 
     /// Deletes around the barrier.
     async fn remove(&self, key: &str) -> Result<()> {
+        self.work.check()?;
         self.barrier.delete_stored(key).await
     }
 
@@ -306,7 +314,7 @@ impl Inner {
             _ => {}
         }
         if self.shared
-            && let Ok(_work) = self.work.try_lock()
+            && let Some(_work) = self.work.try_lock()
         {
             self.read_journal().await?;
         }

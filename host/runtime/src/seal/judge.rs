@@ -63,9 +63,13 @@ pub(super) fn ended<T>(returned: wasmtime::Result<Result<T, since_v0_1::Error>>,
         return Err(broken(refused).into());
     }
     // What the engine says of the guest's end may hold numbers of the guest's choice.
-    let returned = returned.map_err(|error| Breach::new(Breach::of(error).kind, HIDDEN))?;
+    let returned = returned.map_err(|error| Breach::new(Breach::untold(error).kind, HIDDEN))?;
     if let Some(unfit) = call.and_then(|call| call.unfit.as_ref()) {
         return Err(Failure::Refused(unfit.clone()));
+    }
+    if returned.is_err() && call.is_some_and(|call| call.answered.is_some()) {
+        // Which error it is could tell of the key that it was just shown.
+        return Err(broken("the guest failed after the service had answered").into());
     }
     let trouble = call.and_then(|call| call.trouble.as_deref()).unwrap_or(HIDDEN);
     returned.map_err(|error| Failure::Refused(silenced(error.into(), trouble)))
@@ -111,12 +115,12 @@ pub(super) fn wrapped(dek: &[u8; DEK], returned: &Wrapped, call: Option<&KeyCall
 
 /// Judges what the guest returned as the key, or with `direct` as what else the blob holds.
 pub(super) fn unwrapped(returned: &[u8], direct: bool, call: Option<&KeyCall>) -> Result<(), Breach> {
-    let size = returned.len();
-    if direct && !(1..=DIRECT).contains(&size) {
-        return Err(contract(format!("unwrap: {size} bytes, 1 to {DIRECT} are allowed")));
+    // Not how many there are: a number of the guest's could hold a piece of the key.
+    if direct && !(1..=DIRECT).contains(&returned.len()) {
+        return Err(contract(format!("unwrap: not 1 to {DIRECT} bytes")));
     }
-    if !direct && size != DEK {
-        return Err(contract(format!("unwrap: {size} bytes, not {DEK}")));
+    if !direct && returned.len() != DEK {
+        return Err(contract(format!("unwrap: not {DEK} bytes")));
     }
     let Some(call) = call else { return Ok(()) };
     match &call.answered {

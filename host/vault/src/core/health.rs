@@ -16,9 +16,11 @@ impl Core {
         for (seal, pulse) in self.unsealer.services() {
             let weak = Arc::downgrade(self);
             self.tasks.spawn(async move {
-                let mut lacks = false;
+                let (mut lacks, mut in_vain) = (false, 0);
                 loop {
-                    tokio::time::sleep(pulse.pause(&times, lacks)).await;
+                    // A service that answers and still cannot be given what it lacks is tried less and less often.
+                    let pause = pulse.pause(&times, lacks).saturating_mul(1_u32.checked_shl(in_vain).unwrap_or(u32::MAX));
+                    tokio::time::sleep(pause.min(times.interval.max(times.unhealthy))).await;
                     pulse.check(&seal, &times).await;
                     let Some(core) = weak.upgrade() else { return };
                     lacks = core.unsealer.lacks(&seal.name);
@@ -27,6 +29,7 @@ impl Core {
                             tracing::warn!(seal = seal.name, %error, "what this seal lacks could not be given to it; this is tried again");
                         }
                         lacks = core.unsealer.lacks(&seal.name);
+                        in_vain = if lacks { u32::min(in_vain + 1, 16) } else { 0 };
                     }
                 }
             });

@@ -360,8 +360,10 @@ impl Core {
         }
         if let Some(active) = active {
             active.close().await;
-            if let Err(error) = self.unsealer.maintain().await {
-                tracing::warn!(%error, "the count of the newest key's uses could not be stored");
+            match tokio::time::timeout(SEAL_GRACE, self.unsealer.maintain()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the count of the newest key's uses could not be stored"),
+                Err(_) => tracing::warn!("the count of the newest key's uses was not stored within {SEAL_GRACE:?}"),
             }
             tracing::info!("vault sealed");
         }

@@ -14,7 +14,7 @@ use crate::token::Caller;
 
 /// System paths that want `sudo` besides the capability for the operation, as Vault and OpenBao list them. A `*` at the end stands
 /// for anything.
-const SUDO: [&str; 24] = [
+const SUDO: [&str; 25] = [
     "sys/audit",
     "sys/audit/*",
     "sys/auth/*",
@@ -34,6 +34,7 @@ const SUDO: [&str; 24] = [
     "sys/revoke-prefix/*",
     "sys/rotate",
     "sys/rotate/keyring",
+    "sys/rotate/recovery/init",
     "sys/rotate/root",
     "sys/seal",
     "sys/step-down",

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::journal::Change;
 use super::situation::Situation;
 use super::{Inner, Unsealer, lock};
 use crate::crypto;
@@ -14,7 +13,7 @@ use crate::keyring::KEYRING_PATH;
 use crate::logical::{Error, Result};
 use crate::seal::config::SealConfig;
 use crate::seal::copies::{RECOVERY_KEY, STORED_KEYS};
-use crate::seal::{MASTER_PATH, STORED_KEYS_PATH, stored};
+use crate::seal::{STORED_KEYS_PATH, stored};
 use crate::secret::Secret;
 
 impl Unsealer {
@@ -105,19 +104,6 @@ impl Inner {
                 Err(Error::bad_request("unseal key verification failed"))
             }
         })
-    }
-
-    /// A new root key: stored under the seal, with the keyring under it. The barrier is open.
-    pub(super) async fn replace_root(&self) -> Result<()> {
-        let root = Arc::new(Secret::random()?);
-        let entries = self.sealed_root(&root).await?;
-        let keyring = self.barrier.with_keyring(|keyring| keyring.with_root(root))?;
-        let change = Change::new()
-            .put_all(entries)
-            .put(KEYRING_PATH, keyring.to_stored()?)
-            .put(MASTER_PATH, keyring.seal(MASTER_PATH, &keyring.root_entry()?)?);
-        self.make(change).await?;
-        self.barrier.replace(keyring)
     }
 
     /// Closes the barrier again that could not be opened as a whole.

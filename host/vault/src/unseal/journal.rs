@@ -169,6 +169,7 @@ impl Inner {
     }
 
     async fn make_at_once(&self, change: Change) -> Result<()> {
+        self.work.check()?;
         match self.barrier.batch_stored(change.operations()?).await {
             Err(error) if unknown(&error) && self.holds_all(&change).await => Ok(()),
             made => made,

@@ -29,6 +29,7 @@ use super::{Inner, PART_MAX, PART_MIN, Unsealer, lock};
 use crate::crypto;
 use crate::logical::{Error, Result};
 use crate::seal::config::SealConfig;
+use crate::seal::{RECOVERY_CONFIG_PATH, RECOVERY_KEY_PATH};
 use crate::secret::Secret;
 
 /// How long new shares are kept after they were given out, for a client that did not get the answer.
@@ -200,6 +201,11 @@ impl Unsealer {
         let from_nothing = required == 0 && target == Target::Recovery && words == Words::Rotate;
         if required == 0 && !from_nothing {
             return Err(no_recovery_key());
+        }
+        if from_nothing && inner.read(RECOVERY_KEY_PATH).await?.is_some() {
+            return Err(Error::Damaged(format!(
+                "{RECOVERY_KEY_PATH} is there, and nothing says how it is shared out: restore {RECOVERY_CONFIG_PATH}, so that its holders can agree to another one"
+            )));
         }
         let rekeying = Rekeying { shares, threshold, required, verify: asked.verify, given: Attempt::new(), made: None, finished: None };
         tracing::info!(nonce = rekeying.given.nonce(), ?target, shares, threshold, verify = asked.verify, "rekey initialized");

@@ -30,7 +30,7 @@ impl Inner {
         if let Some(blobs) = self.blobs(&STORED_KEYS).await?
             && Header::of(STORED_KEYS.path, &blobs.usual)?.direct
         {
-            self.replace_root().await?;
+            self.store_root_alone().await?;
             tracing::warn!(
                 "the root key was stored encrypted by the key service itself, so that its plugin has seen it: it was replaced, and the new one is \
                  stored under a data-encryption key (mechanism 1); allow_direct_blob can be removed"
@@ -105,7 +105,24 @@ impl Inner {
         let Some(Some(now)) = current.get(&seal.name) else { return Ok(kept_as_it_is) };
         match header {
             Some(header) if header.key_id == *now && !header.direct => return Ok(before.of(&seal.name, &names).cloned()),
-            Some(header) if own => tracing::info!(seal = seal.name, from = header.key_id, to = now, "upgrading {}", kept.name),
+            Some(header) if own => {
+                if let (Some(blob), true) = (&kept_as_it_is, self.shared && !self.has_several())
+                    && let Err(error) = blob::open(seal, kept.path, blob).await
+                {
+                    tracing::warn!(
+                        seal = seal.name, %error, from = header.key_id, to = now,
+                        "the {} stay under a key that this server's configuration does not open: another server was given another key; configure all of them alike",
+                        kept.name
+                    );
+                    return Ok(kept_as_it_is);
+                }
+                if header.direct && kept.path == RECOVERY_KEY.path {
+                    tracing::warn!(
+                        "the recovery key was stored encrypted by the key service itself, so that its plugin has seen it: replace it, by a rekey of the recovery key"
+                    );
+                }
+                tracing::info!(seal = seal.name, from = header.key_id, to = now, "upgrading {}", kept.name);
+            }
             _ => tracing::info!(seal = seal.name, key = now, "giving this seal a copy of the {}", kept.name),
         }
         if plain.is_none() {
@@ -156,13 +173,14 @@ impl Inner {
 
     /// Deletes what several key services have left beside Vault's entries: Shamir's shares open the vault now.
     async fn forget_copies(&self) -> Result<()> {
+        let mut change = Change::new();
         for kept in [&STORED_KEYS, &RECOVERY_KEY] {
             if self.read(kept.copies).await?.is_some() {
                 tracing::info!("deleting {}, which is left of key services", kept.copies);
-                self.remove(kept.copies).await?;
+                change = change.delete(kept.copies);
             }
         }
-        Ok(())
+        if change.is_empty() { Ok(()) } else { self.make(change).await }
     }
 }
 

@@ -29,13 +29,18 @@ use crate::core::{CLUSTER, Cluster};
 use crate::crypto;
 use crate::keyring::{KEYRING_PATH, Keyring};
 use crate::logical::{Error, Result};
+use crate::seal::copies::{RECOVERY_KEY, STORED_KEYS};
 use crate::seal::{CONFIG_PATH, RECOVERY_CONFIG_PATH, RECOVERY_KEY_PATH, STORED_KEYS_PATH, StateOptions};
 
 /// How many changes of the seal's entries there were: JSON, behind the barrier. Of this server's alone, and only where a host remembers.
 pub(super) const COUNTER_PATH: &str = "core/cofferdam/seal-changes";
 
 /// The entries whose bytes are remembered by their digests.
-const WATCHED: [&str; 4] = [CONFIG_PATH, STORED_KEYS_PATH, RECOVERY_CONFIG_PATH, RECOVERY_KEY_PATH];
+const WATCHED: [&str; 6] =
+    [CONFIG_PATH, STORED_KEYS_PATH, RECOVERY_CONFIG_PATH, RECOVERY_KEY_PATH, STORED_KEYS.copies, RECOVERY_KEY.copies];
+
+/// How often entries are read until none was changed meanwhile.
+const LOOKS: usize = 5;
 
 /// What is remembered of a vault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,7 +232,7 @@ impl Inner {
     async fn seen(&self, keyring: &Keyring) -> Result<Seen> {
         // The active server may be changing it: what is read between two equal counts belongs together.
         let mut changes = self.changes(keyring).await?;
-        loop {
+        for _ in 0..LOOKS {
             let seen = self.seen_once(keyring, changes).await?;
             let again = self.changes(keyring).await?;
             if again == changes {
@@ -235,6 +240,7 @@ impl Inner {
             }
             changes = again;
         }
+        Err(Error::Damaged(format!("{COUNTER_PATH} is never twice the same: what belongs together cannot be read")))
     }
 
     async fn seen_once(&self, keyring: &Keyring, changes: u64) -> Result<Seen> {

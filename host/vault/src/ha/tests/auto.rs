@@ -4,8 +4,8 @@ use cofferdam_backend::Storage as _;
 
 use super::*;
 use crate::core::InitRequest;
-use crate::seal::blob::Header;
-use crate::seal::{MASTER_PATH, STORED_KEYS_PATH, SealOptions, StateOptions};
+use crate::seal::blob::{self, Header};
+use crate::seal::{MASTER_PATH, STORED_KEYS_PATH, SealOptions, StateOptions, stored};
 use crate::testing::service::Service;
 
 fn auto_server(shared: &Shared, number: usize, seal: SealOptions) -> Server {
@@ -50,6 +50,22 @@ async fn every_server_unseals_itself_and_whoever_takes_over_encrypts_the_keys_an
     // Who was told to stop stays sealed; with the recovery key it comes back.
     assert!(cluster.servers[first].core.seal_status().await.unwrap().sealed);
     assert!(!unseal(&cluster.servers[first].core, &cluster.key).await.unwrap().sealed);
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_configured_for_another_key_leaves_the_stored_keys_as_they_are() {
+    let cluster = cluster(vec![Service::new("k1").options(); 2]).await;
+    cluster.put("a", 1).await;
+    let first = cluster.active().await;
+    // A server with another configuration has been here, under whose key they are since.
+    let root = cluster.servers[first].core.barrier.with_keyring(|keyring| stored::plain(keyring.root())).unwrap();
+    let moved = blob::seal(&Service::new("k2").seal("awskms"), &root).await.unwrap();
+    cluster.shared.memory().put(&Key::new(STORED_KEYS_PATH).unwrap(), moved.clone().into()).await.unwrap();
+    cluster.servers[first].core.shutdown().await;
+    cluster.active_of(|at| at != first).await;
+    assert_eq!(cluster.get("a").await, json!(1));
+    assert_eq!(cluster.shared.memory().snapshot()[STORED_KEYS_PATH], moved);
     cluster.shutdown().await;
 }
 

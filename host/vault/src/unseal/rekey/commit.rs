@@ -127,7 +127,7 @@ impl Inner {
     }
 
     /// Stores a new root key under the unseal key of today.
-    pub(super) async fn store_root_alone(&self) -> Result<()> {
+    pub(in crate::unseal) async fn store_root_alone(&self) -> Result<()> {
         let kek = if self.is_auto() { None } else { Some(self.unseal_key().await?) };
         let (change, sent) = self.root_change(Change::new(), kek.as_ref(), None).await?;
         let unknown = || Error::Storage(Backend::Unavailable("it is not known whether the new root key is stored".to_owned()));

@@ -82,7 +82,7 @@ impl Two {
     async fn rekey(&mut self, unsealer: &Unsealer) -> Result<()> {
         let inner = &unsealer.inner;
         let _work = inner.work.lock().await;
-        inner.replace_root().await?;
+        inner.store_root_alone().await?;
         let key = Secret::random().unwrap();
         let entries = inner.sealed_recovery(&key).await?;
         inner.make(journal::Change::new().put_all(entries)).await?;
@@ -269,7 +269,7 @@ async fn a_rekey_that_is_cut_off_anywhere_opens_with_either() {
         cut.allow(cuts);
         let done = {
             let _work = unsealer.inner.work.lock().await;
-            unsealer.inner.replace_root().await
+            unsealer.inner.store_root_alone().await
         };
         drop(unsealer);
         for (east, west) in [(true, false), (false, true)] {

@@ -93,7 +93,7 @@ async fn use_it(unsealer: &Unsealer) {
 async fn replace_root(unsealer: &Unsealer) {
     {
         let _work = unsealer.inner.work.lock().await;
-        unsealer.inner.replace_root().await.unwrap();
+        unsealer.inner.store_root_alone().await.unwrap();
     }
     unsealer.maintain().await.unwrap();
 }
