@@ -62,9 +62,9 @@ pub(crate) enum PluginCommand {
 Environment: of each variable BAO_… counts before VAULT_…: API_ADDR, CLUSTER_ADDR, LOG_LEVEL, LOG_FORMAT, CONFIG_PATH, DEV_ROOT_TOKEN_ID,
 DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components. For storage \"dynamodb\", as in Vault and before the
 configuration: AWS_DYNAMODB_TABLE, _REGION, _ENDPOINT, _READ_CAPACITY, _WRITE_CAPACITY, _MAX_RETRIES, AWS_REGION, AWS_DEFAULT_REGION,
-DYNAMODB_HA_ENABLED (true or false; anything else is an error). For the seal, before the configuration: BAO_SEAL_TYPE or VAULT_SEAL_TYPE
-(awskms or shamir), AWSKMS_WRAPPER_KEY_ID, BAO_AWSKMS_SEAL_KEY_ID, VAULT_AWSKMS_SEAL_KEY_ID, AWSKMS_ENDPOINT, AWS_KMS_ENDPOINT; after it:
-AWS_REGION, AWS_DEFAULT_REGION. Credentials of the configuration come before those of the environment.
+DYNAMODB_HA_ENABLED (true or false; anything else is an error). For the seal: BAO_SEAL_TYPE or VAULT_SEAL_TYPE (awskms or shamir; an
+error if a stanza says otherwise); before the configuration AWSKMS_WRAPPER_KEY_ID, BAO_AWSKMS_SEAL_KEY_ID, VAULT_AWSKMS_SEAL_KEY_ID, AWSKMS_ENDPOINT,
+AWS_KMS_ENDPOINT; after it AWS_REGION, AWS_DEFAULT_REGION. Credentials of the configuration come before those of the environment.
 
 Exit codes: 0 ended by a signal, 1 wrong command line or configuration, 2 could not start.")]
 pub(crate) struct ServerArguments {

@@ -98,7 +98,7 @@ impl Asked {
             ),
             (true, 0) => "Success! Vault is initialized\n\n\
                  The key service unseals it. There is no recovery key: without a token nobody can make a new root token.\n\
-                 A recovery key can be made later, with coffer operator rekey -target=recovery.\n\
+                 A recovery key can be made later, with coffer operator rekey -init -target=recovery.\n\
                  If the key of the key service is lost, the data is lost for good.\n"
                 .to_owned(),
             (true, _) => format!(

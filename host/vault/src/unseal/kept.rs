@@ -28,6 +28,8 @@ pub(super) struct Services {
     pulses: Vec<Arc<Pulse>>,
     /// By what they keep: the services that have no copy of it.
     lacking: Mutex<BTreeMap<&'static str, BTreeSet<String>>>,
+    /// The key that all of several services use, which was to be one of each.
+    same: Mutex<Option<String>>,
 }
 
 impl Services {
@@ -41,7 +43,17 @@ impl Services {
         };
         options.seals = std::mem::take(&mut options.seals).into_iter().map(|seal| count(seal, &mut pulses)).collect();
         options.disabled = options.disabled.take().map(|seal| count(seal, &mut Vec::new()));
-        Services { pulses, lacking: Mutex::default() }
+        Services { pulses, ..Services::default() }
+    }
+
+    /// Remembers whether all services use one key, and says so once.
+    pub(super) fn note_keys(&self, keys: &BTreeSet<Option<String>>) {
+        let same = if keys.len() == 1 { keys.first().cloned().flatten() } else { None };
+        let mut known = lock(&self.same);
+        if let Some(key) = same.as_ref().filter(|_| *known != same) {
+            tracing::warn!(key, "the seals use one and the same key: the loss of it is the loss of all; give each seal a key of its own");
+        }
+        *known = same;
     }
 
     /// Remembers which services have no copy.
@@ -87,6 +99,9 @@ impl Unsealer {
         let mut warnings: Vec<String> = failing.map(|(name, case)| format!("seal {name:?} is unhealthy: {case}")).collect();
         for (kept, lacking) in &*lock(&services.lacking) {
             warnings.extend(lacking.iter().map(|name| format!("degraded: seal {name:?} has no copy of the {kept} of today")));
+        }
+        if lock(&services.same).is_some() {
+            warnings.push("the seals use one and the same key: the loss of it is the loss of all".to_owned());
         }
         warnings
     }

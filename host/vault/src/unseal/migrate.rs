@@ -96,13 +96,16 @@ impl Unsealer {
                 to_barrier_type = to,
                 "entering seal migration mode; Vault will not automatically unseal even if using an autoseal"
             );
-            tracing::warn!(
-                "to migrate, unseal with the old seal's {} and -migrate",
-                match pending.old {
-                    Old::Shamir => "unseal keys",
-                    Old::Service(_) => "recovery keys",
-                }
-            );
+            match inner.old_shares(&pending).await {
+                Ok(_) => tracing::warn!(
+                    "to migrate, unseal with the old seal's {} and -migrate",
+                    match pending.old {
+                        Old::Shamir => "unseal keys",
+                        Old::Service(_) => "recovery keys",
+                    }
+                ),
+                Err(error) => tracing::warn!(%error, "nobody can authorise the migration by shares"),
+            }
         }
         Ok(true)
     }

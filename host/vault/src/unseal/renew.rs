@@ -37,6 +37,9 @@ impl Inner {
             );
         }
         let current = self.current_keys().await;
+        if self.has_several() {
+            self.services.note_keys(&current.values().cloned().collect());
+        }
         let mut change = Change::new();
         // Each by itself: a recovery key that is missing or does not open is no reason to leave the stored keys under an old key.
         for kept in [&RECOVERY_KEY, &STORED_KEYS] {

@@ -142,7 +142,9 @@ pub(in crate::unseal) fn not_recovery_key(error: Error) -> Error {
 
 /// There is no recovery key whose holders could agree.
 pub(in crate::unseal) fn no_recovery_key() -> Error {
-    Error::bad_request("this vault has no recovery key, whose shares have to authorise this: make one with sys/rotate/recovery/init")
+    Error::bad_request(
+        "this vault has no recovery key, whose shares have to authorise this: make one with sys/rotate/recovery/init (coffer operator rekey -init -target=recovery)",
+    )
 }
 
 /// New keys were sent to the storage, and nobody knows whether it has them.

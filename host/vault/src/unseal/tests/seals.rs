@@ -330,3 +330,14 @@ async fn one_that_never_answers_is_not_waited_for() {
     drop(two.open(true, true).await.unwrap());
     two.assert_whole().await;
 }
+
+#[tokio::test]
+async fn two_seals_that_turn_out_to_use_one_key_are_warned_of_until_they_do_not() {
+    let two = Two::new().await;
+    two.west.turn_to("east-1");
+    let unsealer = two.open(true, true).await.unwrap();
+    assert_eq!(unsealer.seal_warnings(), ["the seals use one and the same key: the loss of it is the loss of all"]);
+    two.west.turn_to("west-2");
+    unsealer.mend().await.unwrap();
+    assert_eq!(unsealer.seal_warnings(), Vec::<String>::new());
+}
