@@ -178,6 +178,15 @@ fn of_the_guests_error_only_the_case_is_left() {
 }
 
 #[test]
+fn a_guest_that_fails_after_the_service_has_answered_tells_nothing_by_which_error_it_is() {
+    use since_v0_1::Error as Told;
+    for error in [Told::Corrupt("0305".to_owned()), Told::Denied(String::new()), Told::Throttled(1)] {
+        let end = ended(returned(error), Some(&unwrapping(plain(&dek()), false))).err().map(failed).unwrap();
+        assert_eq!(end, Error::Breach("key: the guest failed after the service had answered".to_owned()));
+    }
+}
+
+#[test]
 fn a_guest_that_is_stopped_says_nothing_by_how() {
     let stopped: wasmtime::Result<Result<(), since_v0_1::Error>> = Err(trap(BreachKind::Memory, "50 986 525 bytes wanted"));
     let error = ended(stopped, None).err().map(failed).unwrap();
