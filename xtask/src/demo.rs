@@ -5,6 +5,7 @@ mod auto;
 mod bao;
 mod dynalite;
 mod moto;
+mod owned;
 mod search;
 mod server;
 mod store;

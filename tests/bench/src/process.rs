@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,18 +16,35 @@ use crate::load::Connection;
 
 const START: Duration = Duration::from_secs(60);
 
-/// A running server; killed when dropped.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) address: String,
-    pub(crate) token: String,
+/// A child process that ends with whoever started it.
+pub(crate) struct Owned(pub(crate) Child);
+
+impl Deref for Owned {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl DerefMut for Owned {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
     }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Owned,
+    pub(crate) address: String,
+    pub(crate) token: String,
 }
 
 /// A loopback port that was free a moment ago, and so was the one after it.
@@ -47,7 +65,7 @@ impl Server {
         let out = File::create(log)?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let begin = Instant::now();
-        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let child = Owned(command.spawn().with_context(|| format!("cannot start {command:?}"))?);
         let mut server = Self { child, address: format!("127.0.0.1:{port}"), token: String::new() };
         loop {
             if let Ok((status, _)) = server.call("GET", "sys/health", None).await

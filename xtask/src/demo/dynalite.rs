@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -10,23 +10,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::owned::Owned;
+
 const START: Duration = Duration::from_secs(30);
 const TABLE: &str = "coffer-demo";
 /// AWS's own example key: dynalite wants the shape of a signature and checks no more.
 const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// The running server; killed when dropped.
+/// The running server.
 pub(super) struct Dynalite {
-    child: Child,
+    child: Owned,
     endpoint: String,
-}
-
-impl Drop for Dynalite {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Dynalite {
@@ -41,7 +36,7 @@ impl Dynalite {
             .stderr(out)
             .spawn()
             .with_context(|| format!("cannot start {}: Node.js 20 or later is needed", program.display()))?;
-        let mut dynalite = Self { child, endpoint: String::new() };
+        let mut dynalite = Self { child: Owned(child), endpoint: String::new() };
         let begin = Instant::now();
         loop {
             let text = fs::read_to_string(log)?;

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use ureq::http::Request;
+
+use super::owned::Owned;
 
 pub(super) const REGION: &str = "us-east-1";
 /// The key id of the configuration. Which key it stands for is the administrator's to change.
@@ -30,20 +32,13 @@ pub(super) struct Keys {
     pub(super) secret: String,
 }
 
-/// The running server; killed when dropped.
+/// The running server.
 pub(super) struct Moto {
-    child: Child,
+    _process: Owned,
     endpoint: String,
     agent: ureq::Agent,
     keys: Keys,
     key: String,
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Moto {
@@ -61,7 +56,7 @@ impl Moto {
         let output = child.stdout.take().context("moto has no output")?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let keys = Keys { access: String::new(), secret: String::new() };
-        let mut moto = Self { child, endpoint: String::new(), agent, keys, key: String::new() };
+        let mut moto = Self { _process: Owned(child), endpoint: String::new(), agent, keys, key: String::new() };
         let port = BufReader::new(output).lines().map_while(Result::ok).find_map(|line| line.strip_prefix("port ").map(str::to_owned));
         let port = port.with_context(|| format!("moto does not start: see {}", log.display()))?;
         moto.endpoint = format!("http://127.0.0.1:{port}");

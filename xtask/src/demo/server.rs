@@ -3,21 +3,23 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use ureq::http::Request;
 
+use super::owned::Owned;
+
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 /// Variables of the caller's that would change what the configuration says.
 const VARIABLES: [&str; 3] = ["AWS", "BAO_", "VAULT_"];
 
-/// A running server; killed when dropped.
+/// A running server.
 pub(super) struct Server {
-    child: Child,
+    child: Owned,
     base: String,
     log: PathBuf,
     started: Instant,
@@ -50,7 +52,7 @@ impl Server {
             .spawn()
             .context("cannot start coffer")?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30))).build().into();
-        let mut server = Self { child, base, log, started: begin, agent };
+        let mut server = Self { child: Owned(child), base, log, started: begin, agent };
         while server.call("GET", "sys/seal-status", None, None).is_err() {
             if let Some(status) = server.child.try_wait()? {
                 bail!("coffer ended with {status}:\n{}", server.text()?);
@@ -144,13 +146,6 @@ impl Server {
             ensure!(begin.elapsed() < STOP, "coffer did not end within {} s of SIGTERM", STOP.as_secs());
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -8,6 +8,8 @@ use super::origin::{Given, Origin};
 use super::{ConfigError, files::Source, pool};
 use cofferdam_aws::Identity;
 use cofferdam_hcl::{Item, Kind, Object, Value};
+use std::fmt::Display;
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// The keys of an identity.
@@ -37,6 +39,40 @@ pub(super) struct Aws {
     pub ca_cert: Option<Given>,
     /// Whose credentials are used by stanzas that name nobody.
     pub identity: Option<Named>,
+}
+
+/// How a stanza's backend reaches its service, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    /// Where the service is, as far as a file says it.
+    pub region: Option<String>,
+    /// The service's address, if it is not the region's.
+    pub endpoint: Option<String>,
+    /// The authorities to trust in place of the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// Whose credentials are used.
+    pub identity: Identity,
+    /// How much may be sent.
+    pub requests: Requests,
+    /// Key, value and origin of all of the stanza that is not secret, for the log.
+    pub values: Vec<(&'static str, String, Origin)>,
+}
+
+impl Access {
+    /// An error about the value of a key, wherever that came from.
+    pub(crate) fn error(&self, key: &str, message: impl Display) -> ConfigError {
+        let origin = self.values.iter().find(|(name, _, _)| *name == key).map_or(&Origin::Default, |(_, _, origin)| origin);
+        origin.error(key, message)
+    }
+}
+
+impl Aws {
+    /// Whose credentials a stanza uses: those that it names itself, else those of the block, else whoever the machine is.
+    pub(super) fn identity_of(&self, own: Option<Named>, values: &mut Vec<(&'static str, String, Origin)>) -> Identity {
+        let Some(Named { identity, keys, origin }) = own.or_else(|| self.identity.clone()) else { return Identity::default() };
+        values.push(("identity", keys, origin));
+        identity
+    }
 }
 
 /// An identity that a file names.

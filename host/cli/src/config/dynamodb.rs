@@ -3,14 +3,13 @@
 //! The rule is Vault's for this backend: an environment variable comes over the file, and one that is empty is not set. For the
 //! credentials it is the other way round: the stanza's come before the environment's. Where each value came from is kept for the log.
 
-use super::aws::{self, Aws, Named, Requests};
+use super::aws::{self, Access, Aws, Named, Requests};
 use super::keys::{Scope, Verdict};
 use super::origin::{Given, Origin, switch};
 use super::{ConfigError, Environment, files::Source};
-use cofferdam_aws::{BillingMode, Identity, TableSpec};
+use cofferdam_aws::{BillingMode, TableSpec};
 use cofferdam_hcl::{Kind, Object, Value};
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The name of the component, and the type of the stanza.
@@ -52,18 +51,8 @@ pub(crate) struct DynamoDb {
     pub table: TableSpec,
     /// How often the component tries again. None leaves it to the component.
     pub max_retries: Option<u32>,
-    /// Where the service is, as far as a file says it.
-    pub region: Option<String>,
-    /// The service's address, if it is not the region's.
-    pub endpoint: Option<String>,
-    /// The authorities to trust in place of the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// Whose credentials are used.
-    pub identity: Identity,
-    /// How much may be sent.
-    pub requests: Requests,
-    /// Key, value and origin of all that is not secret, for the log.
-    pub values: Vec<(&'static str, String, Origin)>,
+    /// How it reaches the service.
+    pub access: Access,
 }
 
 /// What the stanza alone says.
@@ -140,14 +129,8 @@ impl Draft {
         let endpoint = values.some("endpoint", |text| Ok(aws::with_scheme(text)))?;
         let ca_cert = values.some("ca_cert", |text| Ok(PathBuf::from(text)))?;
         let mut values = values.reported;
-        let identity = match self.identity.or_else(|| shared.identity.clone()) {
-            Some(Named { identity, keys, origin }) => {
-                values.push(("identity", keys, origin));
-                identity
-            }
-            None => Identity::default(),
-        };
-        Ok(DynamoDb { table, max_retries, region, endpoint, ca_cert, identity, requests: self.requests, values })
+        let identity = shared.identity_of(self.identity, &mut values);
+        Ok(DynamoDb { table, max_retries, access: Access { region, endpoint, ca_cert, identity, requests: self.requests, values } })
     }
 }
 
@@ -235,12 +218,6 @@ fn as_is(text: &str) -> Result<String, String> {
 }
 
 impl DynamoDb {
-    /// An error about the value of a key, wherever that came from.
-    pub(crate) fn error(&self, key: &str, message: impl Display) -> ConfigError {
-        let origin = self.values.iter().find(|(name, _, _)| *name == key).map_or(&Origin::Default, |(_, _, origin)| origin);
-        origin.error(key, message)
-    }
-
     /// What the component is told. Region, address and credentials stay here.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let table = &self.table;

@@ -25,7 +25,7 @@ mod telemetry;
 mod tests;
 
 use crate::config::keys::Scope;
-pub(crate) use aws::Requests;
+pub(crate) use aws::{Access, Requests};
 use cofferdam_hcl::{Item, Object};
 pub(crate) use dynamodb::DynamoDb;
 pub(crate) use environment::Environment;

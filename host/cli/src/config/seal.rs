@@ -184,11 +184,11 @@ pub(super) fn finish(drafts: Vec<Draft>, shared: &Aws, environment: &Environment
     let mut active = active.into_iter().map(finish).collect::<Result<Vec<Seal>, ConfigError>>()?;
     active.sort_by_key(|seal| seal.priority);
     if let [one, other] = active.as_slice()
-        && (&one.awskms.key_id, &one.awskms.region) == (&other.awskms.key_id, &other.awskms.region)
+        && (&one.awskms.key_id, &one.awskms.access.region) == (&other.awskms.key_id, &other.awskms.access.region)
     {
         let message =
             format!("it is the key of seal {:?} too, so that losing it would lose both: give each seal its own key or region", one.name);
-        return Err(other.awskms.error("kms_key_id", message));
+        return Err(other.awskms.access.error("kms_key_id", message));
     }
     Ok(Seals { active, disabled: disabled.into_iter().next().map(finish).transpose()?, health })
 }

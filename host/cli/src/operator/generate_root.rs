@@ -2,7 +2,7 @@
 //!
 //! The rule: the token travels combined with a one-time password that only who began it knows, and is put together here and nowhere else.
 
-use super::share::{Paths, body, doing, inner, nonce, on, secret, text};
+use super::share::{Paths, body, doing, inner, nonce, on, or_none, secret, text};
 use crate::args::{GenerateRootArguments, OutputFormat};
 use crate::client::Client;
 use crate::config::Environment;
@@ -76,7 +76,7 @@ fn show(status: &Value, format: OutputFormat) -> Outcome {
 
 fn rows(status: &Value) -> Vec<[String; 2]> {
     let mut rows = vec![
-        ["Nonce", &Some(text(status, "nonce")).filter(|nonce| !nonce.is_empty()).unwrap_or_else(|| "n/a".to_owned())],
+        ["Nonce", &or_none(text(status, "nonce"))],
         ["Started", &text(status, "started")],
         ["Progress", &format!("{}/{}", text(status, "progress"), text(status, "required"))],
         ["Complete", &text(status, "complete")],

@@ -1,6 +1,6 @@
 //! `coffer operator init`: a new vault, whose keys are printed once.
 
-use super::share::{doing, take};
+use super::share::{SHARES, THRESHOLD, doing, take};
 use crate::args::{InitArguments, OutputFormat};
 use crate::client::Client;
 use crate::config::Environment;
@@ -10,10 +10,6 @@ use base64::Engine;
 use http::Method;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
-
-/// Vault's numbers where none are given.
-const SHARES: u64 = 5;
-const THRESHOLD: u64 = 3;
 
 /// `operator init`: prints shares and root token once; nobody can show them again.
 pub(crate) async fn init(arguments: &InitArguments, environment: &Environment) -> Outcome {

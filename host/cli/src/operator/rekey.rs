@@ -2,7 +2,7 @@
 //!
 //! The rule: new shares are printed once, by who gives the last share of today; nobody can show them again.
 
-use super::share::{Paths, body, doing, inner, nonce, on, secret, take, text};
+use super::share::{Paths, SHARES, THRESHOLD, body, doing, inner, nonce, on, or_none, secret, take, text};
 use crate::args::{OutputFormat, RekeyArguments, RekeyTarget};
 use crate::client::Client;
 use crate::config::Environment;
@@ -11,10 +11,6 @@ use crate::output::{print, print_json, table};
 use http::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
-
-/// Vault's numbers where none are given.
-const SHARES: u64 = 5;
-const THRESHOLD: u64 = 3;
 
 fn paths(target: RekeyTarget) -> Paths {
     match target {
@@ -105,7 +101,7 @@ fn rows(status: &Value, verification: bool) -> Vec<[String; 2]> {
     let text = |name: &str| text(status, name);
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| rows.push([key.to_owned(), value]);
-    row("Nonce", Some(text("nonce")).filter(|nonce| !nonce.is_empty()).unwrap_or_else(|| "n/a".to_owned()));
+    row("Nonce", or_none(text("nonce")));
     row("Started", text("started"));
     if !on(status, "started") {
         return rows;

@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 use std::io::Read;
 use zeroize::Zeroizing;
 
+/// Vault's number of shares where none is given, and how many of them are needed.
+pub(super) const SHARES: u64 = 5;
+pub(super) const THRESHOLD: u64 = 3;
+
 /// What failed, for an error's text.
 pub(super) fn doing(what: &str) -> impl Fn(ClientError) -> Failure + '_ {
     move |error| Failure::failed(format!("Error {what}: {error}"))
@@ -49,7 +53,7 @@ pub(super) fn body(share: &str, nonce: &str) -> Value {
 
 /// A field of an answer, whether that has an envelope or not.
 pub(super) fn field<'a>(answer: &'a Value, name: &str) -> Option<&'a Value> {
-    answer.get("data").filter(|data| data.is_object()).unwrap_or(answer).get(name)
+    inner(answer).get(name)
 }
 
 /// A field as text; empty if it is not there.
@@ -64,6 +68,11 @@ pub(super) fn text(answer: &Value, name: &str) -> String {
 /// A switch; false if it is not there.
 pub(super) fn on(answer: &Value, name: &str) -> bool {
     field(answer, name).and_then(Value::as_bool) == Some(true)
+}
+
+/// A text of a table, which says so if it is empty.
+pub(super) fn or_none(text: String) -> String {
+    if text.is_empty() { "n/a".to_owned() } else { text }
 }
 
 /// What an answer holds without its envelope.

@@ -3,12 +3,11 @@
 //! The rule: what decides about access is said in the log at the start, each value with its origin, and never a secret; and all stanzas of
 //! one process whose identities are equal share one provider of credentials.
 
-use crate::config::{AwsKms, ConfigError, DynamoDb, Requests, Seal, Storage};
+use crate::config::{Access, AwsKms, ConfigError, DynamoDb, Requests, Seal, Storage};
 use crate::exit::Failure;
 use cofferdam_aws::{CredentialsError, Egress, EgressError, EgressOptions, KeySpec, Providers, Proxies, RegionRule, Service};
 use cofferdam_backend::{Error, Lease};
 use cofferdam_runtime::Aws;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The requests of a seal, a second and in one call, its repetitions included: a vault that is opened needs a few in all.
@@ -29,19 +28,20 @@ pub(super) async fn dynamodb(
         let message = format!("{}: storage {:?}: {error}", stanza.place, stanza.kind);
         if matches!(error, CredentialsError::Configuration(_)) { Failure::usage(message) } else { Failure::failed(message) }
     };
-    for (key, value, origin) in &settings.values {
+    let access = &settings.access;
+    for (key, value, origin) in &access.values {
         tracing::info!(storage = %stanza.kind, key, %value, %origin, "storage setting");
     }
-    let (identity, configured) = (&settings.identity, settings.region.as_deref());
+    let (identity, configured) = (&access.identity, access.region.as_deref());
     let found = cofferdam_aws::region(RegionRule::DynamoDb, configured, identity, providers.sources()).await;
-    let (region, origin) = found.map_err(|error| Failure::usage(settings.error("region", error)))?;
+    let (region, origin) = found.map_err(|error| Failure::usage(access.error("region", error)))?;
     tracing::info!(storage = %stanza.kind, key = "region", value = %region, %origin, "storage setting in force");
     let credentials = providers.get(identity.clone(), &region).await.map_err(at)?;
     // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
     credentials.get().await.map_err(at)?;
-    let options = options(Service::DynamoDb, region, settings.endpoint.as_deref(), settings.ca_cert.as_deref(), settings.requests);
+    let options = options(Service::DynamoDb, region, access, access.requests);
     let egress = Egress::new(&stanza.kind, options, credentials)
-        .map_err(|error| Failure::usage(unfit(&error, |key, message| settings.error(key, message))))?;
+        .map_err(|error| Failure::usage(unfit(&error, |key, message| access.error(key, message))))?;
     Ok(cofferdam_aws::DynamoDb::new(settings.table.clone(), egress, lease))
 }
 
@@ -56,14 +56,15 @@ pub(super) struct KeyBinding {
 /// The binding of a seal's guest to its key, and nothing else. What waiting may cure is [`Error::Unavailable`], all else a configuration's fault.
 pub(super) async fn kms(seal: &Seal, providers: &Providers) -> Result<KeyBinding, Error> {
     let settings = &seal.awskms;
+    let access = &settings.access;
     let trouble = |error: CredentialsError| match error {
         CredentialsError::Configuration(_) => configuration(seal.origin.error(&said(seal), error)),
         error => Error::Unavailable(error.to_string()),
     };
-    let (identity, configured) = (&settings.identity, settings.region.as_deref());
+    let (identity, configured) = (&access.identity, access.region.as_deref());
     let (region, origin) =
         cofferdam_aws::region(RegionRule::Kms, configured, identity, providers.sources()).await.map_err(|error| match error {
-            CredentialsError::Configuration(_) => configuration(settings.error("region", error)),
+            CredentialsError::Configuration(_) => configuration(access.error("region", error)),
             error => Error::Unavailable(error.to_string()),
         })?;
     tracing::info!(seal = %seal.name, key = "region", value = %region, %origin, "seal setting in force");
@@ -72,16 +73,16 @@ pub(super) async fn kms(seal: &Seal, providers: &Providers) -> Result<KeyBinding
     // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
     credentials.get().await.map_err(trouble)?;
     let requests = Requests {
-        per_second: settings.requests.per_second.or(Some(KMS_PER_SECOND)),
-        per_call: settings.requests.per_call.or(Some(KMS_PER_CALL)),
+        per_second: access.requests.per_second.or(Some(KMS_PER_SECOND)),
+        per_call: access.requests.per_call.or(Some(KMS_PER_CALL)),
     };
     let options = EgressOptions {
         max_request_bytes: KMS_BYTES,
         max_response_bytes: KMS_BYTES,
-        ..options(Service::Kms, region.clone(), settings.endpoint.as_deref(), settings.ca_cert.as_deref(), requests)
+        ..options(Service::Kms, region.clone(), access, requests)
     };
     let egress = Egress::new(&seal.name, options, credentials)
-        .map_err(|error| configuration(unfit(&error, |key, message| settings.error(key, message))))?;
+        .map_err(|error| configuration(unfit(&error, |key, message| access.error(key, message))))?;
     Ok(KeyBinding { aws: cofferdam_aws::Kms::new(key(settings), egress), region })
 }
 
@@ -98,14 +99,14 @@ fn configuration(error: impl ToString) -> Error {
     Error::Configuration(error.to_string())
 }
 
-fn options(service: Service, region: String, endpoint: Option<&str>, ca_cert: Option<&Path>, requests: Requests) -> EgressOptions {
+fn options(service: Service, region: String, access: &Access, requests: Requests) -> EgressOptions {
     let defaults = EgressOptions::default();
     let rate = requests.per_second.unwrap_or(defaults.rate);
     EgressOptions {
-        endpoint: endpoint.map(str::to_owned),
+        endpoint: access.endpoint.clone(),
         region,
         service,
-        ca_cert: ca_cert.map(Path::to_owned),
+        ca_cert: access.ca_cert.clone(),
         proxies: Proxies::system(),
         rate,
         burst: rate,

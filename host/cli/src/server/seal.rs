@@ -128,7 +128,7 @@ fn health(config: &Config) -> HealthTimes {
 impl LateSeal {
     fn new(settings: &Seal, config: &Config, runtime: &Arc<Runtime>, providers: &Arc<Providers>) -> Result<Self, Failure> {
         let at = |error: &dyn std::fmt::Display| settings.origin.error(&aws::said(settings), error);
-        for (key, value, origin) in &settings.awskms.values {
+        for (key, value, origin) in &settings.awskms.access.values {
             tracing::info!(seal = %settings.name, key, %value, %origin, "seal setting");
         }
         let found = component::find(&settings.kind, config.plugin_directory.as_deref()).map_err(|error| Failure::usage(at(&error)))?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -15,6 +15,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+
+use crate::process::Owned;
 
 /// The table that it says it has.
 pub(super) const TABLE: &str = "bench";
@@ -125,25 +127,18 @@ pub(crate) async fn serve() -> Result<()> {
     }
 }
 
-/// The server's process; killed when dropped.
+/// The server's process.
 pub(super) struct Endpoint {
-    child: Child,
+    _process: Owned,
     address: String,
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Endpoint {
     /// Starts this program again as the server.
     pub(super) fn start() -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?).arg("dynamodb").stdout(Stdio::piped()).spawn()?;
+        let mut child = Owned(Command::new(std::env::current_exe()?).arg("dynamodb").stdout(Stdio::piped()).spawn()?);
         let output = child.stdout.take().context("the server has no output")?;
-        let mut endpoint = Self { child, address: String::new() };
+        let mut endpoint = Self { _process: child, address: String::new() };
         BufReader::new(output).read_line(&mut endpoint.address)?;
         endpoint.address.truncate(endpoint.address.trim_end().len());
         anyhow::ensure!(!endpoint.address.is_empty(), "the server ended before it said its address");

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use cofferdam_emulator::{Kms, NewKey};
 use serde_json::{Value, json};
 
 use super::{ALIAS, REGION};
+use crate::process::Owned;
 
 /// How often each operation was asked for.
 pub(super) type Counts = BTreeMap<String, u64>;
@@ -41,29 +42,22 @@ pub(crate) async fn serve() -> Result<()> {
     Ok(())
 }
 
-/// The server's process; killed when dropped.
+/// The server's process.
 pub(super) struct Endpoint {
-    child: Child,
+    _process: Owned,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     url: String,
     key: String,
 }
 
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Endpoint {
     /// Starts this program again as the server.
     pub(super) fn start() -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?).arg("kms").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Owned(Command::new(std::env::current_exe()?).arg("kms").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
         let input = child.stdin.take().context("the KMS has no input")?;
         let output = BufReader::new(child.stdout.take().context("the KMS has no output")?);
-        let mut endpoint = Self { child, input, output, url: String::new(), key: String::new() };
+        let mut endpoint = Self { _process: child, input, output, url: String::new(), key: String::new() };
         let said = endpoint.answer()?;
         let text = |place: &str| said.pointer(place).and_then(Value::as_str).map(str::to_owned).context("the KMS does not say its address");
         (endpoint.url, endpoint.key) = (text("/endpoint")?, text("/key")?);

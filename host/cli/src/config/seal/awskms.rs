@@ -3,16 +3,14 @@
 //! The rule is Vault's, and differs by key: for the key id and the endpoint a variable comes over the file; for region and credentials
 //! the file comes over the environment. Nothing of the environment counts for key id and endpoint where `disallow_env_vars` is on.
 
-use super::super::aws::{self, Aws, IDENTITY, Named, Requests};
+use super::super::aws::{self, Access, Aws, IDENTITY, Named, Requests};
 use super::super::files::Source;
 use super::super::keys::{Scope, Verdict};
 use super::super::origin::{Given, Origin};
 use super::super::{ConfigError, Environment, Place};
 use super::key_id::{former_key_id, in_region, key_id};
 use super::{common, reference};
-use cofferdam_aws::Identity;
 use cofferdam_hcl::{Object, Value};
-use std::fmt::Display;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
@@ -54,18 +52,8 @@ pub(crate) struct AwsKms {
     pub previous_key_ids: Option<Vec<String>>,
     /// Whether a root key that KMS encrypted itself may be opened, once.
     pub allow_direct_blob: bool,
-    /// Where KMS is, as far as a file says it.
-    pub region: Option<String>,
-    /// The address of KMS, if it is not the region's.
-    pub endpoint: Option<String>,
-    /// The authorities to trust in place of the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// Whose credentials are used.
-    pub identity: Identity,
-    /// How much may be sent.
-    pub requests: Requests,
-    /// Key, value and origin of all that is not secret, for the log.
-    pub values: Vec<(&'static str, String, Origin)>,
+    /// How it reaches the service.
+    pub access: Access,
 }
 
 /// What the stanza alone says.
@@ -169,37 +157,27 @@ impl Draft {
         for (key, switch) in [("allow_direct_blob", &self.allow_direct_blob), ("disallow_env_vars", &self.disallow_env_vars)] {
             values.extend(switch.as_ref().map(|(on, place)| (key, on.to_string(), Origin::File(place.clone()))));
         }
-        let identity = match self.identity.or_else(|| shared.identity.clone()) {
-            Some(Named { identity, keys, origin }) => {
-                values.push(("identity", keys, origin));
-                identity
-            }
-            None => Identity::default(),
-        };
+        let identity = shared.identity_of(self.identity, &mut values);
         Ok(AwsKms {
             key_id: key,
             previous_key_ids: self.previous_key_ids.map(|(ids, _)| ids),
             allow_direct_blob: self.allow_direct_blob.is_some_and(|(on, _)| on),
-            region: region.map(|given| given.text),
-            endpoint: endpoint.map(|given| aws::with_scheme(&given.text)),
-            ca_cert: ca_cert.map(|given| PathBuf::from(given.text)),
-            identity,
-            requests: self.requests,
-            values,
+            access: Access {
+                region: region.map(|given| given.text),
+                endpoint: endpoint.map(|given| aws::with_scheme(&given.text)),
+                ca_cert: ca_cert.map(|given| PathBuf::from(given.text)),
+                identity,
+                requests: self.requests,
+                values,
+            },
         })
     }
 }
 
 impl AwsKms {
-    /// An error about the value of a key, wherever that came from.
-    pub(crate) fn error(&self, key: &str, message: impl Display) -> ConfigError {
-        let origin = self.values.iter().find(|(name, _, _)| *name == key).map_or(&Origin::Default, |(_, _, origin)| origin);
-        origin.error(key, message)
-    }
-
     /// Refuses a key that is not one of the region in force.
     pub(crate) fn check_region(&self, region: &str) -> Result<(), ConfigError> {
-        in_region(&self.key_id, region).map_err(|message| self.error("kms_key_id", message))
+        in_region(&self.key_id, region).map_err(|message| self.access.error("kms_key_id", message))
     }
 
     /// What the component is told. Address and credentials stay here.

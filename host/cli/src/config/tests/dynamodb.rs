@@ -43,9 +43,9 @@ fn an_empty_stanza_has_vaults_defaults() {
         ]
     );
     let dynamodb = config.storage.dynamodb.unwrap();
-    assert_eq!((dynamodb.region, &dynamodb.endpoint, &dynamodb.ca_cert), (None, &None, &None));
-    assert_eq!(dynamodb.identity, Identity::default());
-    assert!(dynamodb.values.iter().all(|(_, _, origin)| *origin == Origin::Default), "{:?}", dynamodb.values);
+    assert_eq!((dynamodb.access.region, &dynamodb.access.endpoint, &dynamodb.access.ca_cert), (None, &None, &None));
+    assert_eq!(dynamodb.access.identity, Identity::default());
+    assert!(dynamodb.access.values.iter().all(|(_, _, origin)| *origin == Origin::Default), "{:?}", dynamodb.access.values);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn vaults_own_examples_are_read_unchanged() {
         load("ha_enabled = \"true\"\n region = \"us-west-2\"\n table = \"vault-data\"", "api_addr = \"https://v.example\"", &[]).unwrap();
     assert_eq!(one.storage.ha.as_ref().unwrap().fencing, Fencing::Lease);
     let one = one.storage.dynamodb.unwrap();
-    assert_eq!((one.region.as_deref(), one.table.name.as_str()), (Some("us-west-2"), "vault-data"));
+    assert_eq!((one.access.region.as_deref(), one.table.name.as_str()), (Some("us-west-2"), "vault-data"));
     let two = dynamodb("table = \"my-vault-data\"\n read_capacity = 10\n write_capacity = 15", "", &[]);
     assert_eq!((two.table.read_capacity, two.table.write_capacity), (10, 15));
     // Strings for everything, and nothing for what comes from elsewhere.
@@ -67,7 +67,7 @@ fn vaults_own_examples_are_read_unchanged() {
     assert_eq!((three.pool.size, three.ha), (128, None));
     let three = three.dynamodb.unwrap();
     assert_eq!((three.table.read_capacity, three.table.write_capacity, three.max_retries), (5, 7, None));
-    assert_eq!((three.identity, three.endpoint), (Identity::default(), None));
+    assert_eq!((three.access.identity, three.access.endpoint), (Identity::default(), None));
     assert_eq!(load("max_parallel = \"12\"", "", &[]).unwrap().storage.pool.size, 12);
     assert_eq!(load("max_parallel = -1", "", &[]).unwrap().storage.pool.size, 128);
     assert_eq!(load("pool { size = 9 }", "", &[]).unwrap().storage.pool.size, 9);
@@ -80,7 +80,10 @@ fn json_is_read_like_hcl() {
     let config = load_files(&[("c.json", json)], &[]).unwrap();
     assert!(config.storage.ha.is_some());
     let dynamodb = config.storage.dynamodb.unwrap();
-    assert_eq!((dynamodb.table.name.as_str(), dynamodb.table.read_capacity, dynamodb.region.as_deref()), ("t-1", 3, Some("eu-west-3")));
+    assert_eq!(
+        (dynamodb.table.name.as_str(), dynamodb.table.read_capacity, dynamodb.access.region.as_deref()),
+        ("t-1", 3, Some("eu-west-3"))
+    );
     assert_eq!(dynamodb.table.tags.get("Name").map(String::as_str), Some("x"));
 }
 
@@ -97,7 +100,7 @@ fn the_environment_comes_over_the_stanza() {
     let shown = |found: &DynamoDb| {
         let table = &found.table;
         let numbers = (table.read_capacity, table.write_capacity, found.max_retries);
-        (table.name.clone(), found.endpoint.clone().unwrap_or_default(), numbers)
+        (table.name.clone(), found.access.endpoint.clone().unwrap_or_default(), numbers)
     };
     let text = str::to_owned;
     let file = (text("of-file"), text("https://file.example"), (2, 3, Some(4)));
@@ -109,7 +112,7 @@ fn the_environment_comes_over_the_stanza() {
     assert_eq!(shown(&dynamodb(stanza, "", &empty)), file);
 
     let found = dynamodb(stanza, "", &[environment[0]]);
-    let origin = |key: &str| found.values.iter().find(|(name, _, _)| *name == key).map(|(_, _, origin)| origin.to_string()).unwrap();
+    let origin = |key: &str| found.access.values.iter().find(|(name, _, _)| *name == key).map(|(_, _, origin)| origin.to_string()).unwrap();
     assert_eq!(origin("table"), "environment variable AWS_DYNAMODB_TABLE");
     assert!(origin("read_capacity").ends_with("c.hcl:1:56"), "{}", origin("read_capacity"));
     assert_eq!(origin("billing_mode"), "default");
@@ -121,7 +124,7 @@ fn the_region_of_the_stanza_comes_before_that_of_the_block() {
     for (stanza, block, region) in
         [(stanza, block, Some("d-1")), ("", block, Some("e-1")), ("region = \"\"", block, Some("e-1")), ("", "", None)]
     {
-        assert_eq!(dynamodb(stanza, block, &[]).region.as_deref(), region, "{stanza} {block}");
+        assert_eq!(dynamodb(stanza, block, &[]).access.region.as_deref(), region, "{stanza} {block}");
     }
 }
 
@@ -132,14 +135,17 @@ fn an_identity_is_taken_whole_and_never_from_the_variables_here() {
     let environment = [("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "env"), ("AWS_SESSION_TOKEN", "env")];
     let shared = dynamodb("", block, &environment);
     let token = Some(Zeroizing::new("token".to_owned()));
-    assert_eq!(shared.identity, Identity { session_token: token, ..keys("SHARED", "shared") });
-    assert_eq!((shared.ca_cert, shared.region.as_deref()), (Some(PathBuf::from("/shared.pem")), Some("e-1")));
+    assert_eq!(shared.access.identity, Identity { session_token: token, ..keys("SHARED", "shared") });
+    assert_eq!((shared.access.ca_cert, shared.access.region.as_deref()), (Some(PathBuf::from("/shared.pem")), Some("e-1")));
     // The stanza's pair does not get the block's session token, but still its region; its own authorities win.
     let own = dynamodb("access_key = \"OWN\" secret_key = \"own\" ca_cert = \"/own.pem\"", block, &environment);
-    assert_eq!((own.identity, own.ca_cert, own.region.as_deref()), (keys("OWN", "own"), Some(PathBuf::from("/own.pem")), Some("e-1")));
+    assert_eq!(
+        (own.access.identity, own.access.ca_cert, own.access.region.as_deref()),
+        (keys("OWN", "own"), Some(PathBuf::from("/own.pem")), Some("e-1"))
+    );
     let role = dynamodb("role_arn = \"arn:aws:iam::1:role/r\" external_id = \"x\" role_session_name = \"s\"", block, &[]);
     assert_eq!(
-        role.identity,
+        role.access.identity,
         Identity {
             role_arn: Some("arn:aws:iam::1:role/r".to_owned()),
             external_id: Some("x".to_owned()),
@@ -153,7 +159,7 @@ fn an_identity_is_taken_whole_and_never_from_the_variables_here() {
         &[],
     );
     assert_eq!(
-        files.identity,
+        files.access.identity,
         Identity {
             profile: Some("p".to_owned()),
             shared_credentials_file: Some("/c".to_owned()),
@@ -197,9 +203,9 @@ fn the_component_is_told_of_the_table_and_of_nothing_else() {
     }
     let dynamodb = config.storage.dynamodb.unwrap();
     assert!(matches!(dynamodb.table.billing_mode, BillingMode::PayPerRequest));
-    assert_eq!(dynamodb.endpoint.as_deref(), Some("https://vpce.example:8443"));
-    assert_eq!((dynamodb.requests.per_second, dynamodb.requests.per_call), (Some(50), Some(7)));
-    let shown = format!("{:?}", dynamodb.values);
+    assert_eq!(dynamodb.access.endpoint.as_deref(), Some("https://vpce.example:8443"));
+    assert_eq!((dynamodb.access.requests.per_second, dynamodb.access.requests.per_call), (Some(50), Some(7)));
+    let shown = format!("{:?}", dynamodb.access.values);
     assert!(!shown.contains("AKIA") && shown.contains("access_key, secret_key, session_token"), "{shown}");
 }
 
@@ -353,5 +359,5 @@ fn the_block_of_all_backends_is_read_strictly() {
     ];
     let config = load_files(&[(files[0].0, &files[0].1), (files[1].0, &files[1].1)], &[]).unwrap();
     let dynamodb = config.storage.dynamodb.unwrap();
-    assert_eq!((dynamodb.region.as_deref(), dynamodb.identity), (Some("b-1"), Identity::default()));
+    assert_eq!((dynamodb.access.region.as_deref(), dynamodb.access.identity), (Some("b-1"), Identity::default()));
 }

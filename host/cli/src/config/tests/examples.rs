@@ -65,13 +65,13 @@ fn each_seal_says_what_its_comments_say() {
         let [seal] = seals(name).try_into().unwrap();
         seal.awskms
     });
-    assert_eq!((plain.key_id.as_str(), plain.endpoint), ("alias/coffer-unseal", None));
-    assert_eq!((endpoint.region.as_deref(), endpoint.endpoint.is_some()), (Some("eu-central-1"), true));
-    assert!(other.identity.role_arn.is_some() && other.identity.external_id.is_some());
+    assert_eq!((plain.key_id.as_str(), plain.access.endpoint), ("alias/coffer-unseal", None));
+    assert_eq!((endpoint.access.region.as_deref(), endpoint.access.endpoint.is_some()), (Some("eu-central-1"), true));
+    assert!(other.access.identity.role_arn.is_some() && other.access.identity.external_id.is_some());
     assert_eq!(other.previous_key_ids, Some(Vec::new()));
     let [first, second] = seals("two-regions").try_into().unwrap();
     assert_eq!((first.priority, second.priority), (1, 2));
-    assert!(first.name != second.name && first.awskms.region != second.awskms.region);
+    assert!(first.name != second.name && first.awskms.access.region != second.awskms.access.region);
 }
 
 #[test]

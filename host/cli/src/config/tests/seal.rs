@@ -28,7 +28,7 @@ fn awskms(stanza: &str, top: &str, environment: &[(&str, &str)]) -> AwsKms {
 }
 
 fn origin(found: &AwsKms, key: &str) -> String {
-    found.values.iter().find(|(name, _, _)| *name == key).map(|(_, _, origin)| origin.to_string()).unwrap_or_default()
+    found.access.values.iter().find(|(name, _, _)| *name == key).map(|(_, _, origin)| origin.to_string()).unwrap_or_default()
 }
 
 fn text(text: &str) -> Option<String> {
@@ -55,10 +55,13 @@ fn vaults_own_example_is_read_unchanged() {
     assert!(!shown.contains("wJalr") && !shown.contains("AKIA"), "{shown}");
     let found = found.awskms;
     assert_eq!(found.key_id, "19ec80b0-dfdd-4d97-8164-c6examplekey");
-    assert_eq!((found.region.as_deref(), found.previous_key_ids.as_ref(), found.allow_direct_blob), (Some("us-east-1"), None, false));
-    assert_eq!(found.endpoint.as_deref(), Some("https://vpce-0e1bb1852241f8cc6-pzi0do8n.kms.us-east-1.vpce.amazonaws.com"));
-    assert_eq!(found.identity.access_key, secret("AKIAIOSFODNN7EXAMPLE"));
-    assert_eq!(found.identity.secret_key, secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
+    assert_eq!(
+        (found.access.region.as_deref(), found.previous_key_ids.as_ref(), found.allow_direct_blob),
+        (Some("us-east-1"), None, false)
+    );
+    assert_eq!(found.access.endpoint.as_deref(), Some("https://vpce-0e1bb1852241f8cc6-pzi0do8n.kms.us-east-1.vpce.amazonaws.com"));
+    assert_eq!(found.access.identity.access_key, secret("AKIAIOSFODNN7EXAMPLE"));
+    assert_eq!(found.access.identity.secret_key, secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
     assert_eq!(
         found.settings("us-east-1"),
         [("kms_key_id", "19ec80b0-dfdd-4d97-8164-c6examplekey"), ("region", "us-east-1")].map(|(a, b)| (a.to_owned(), b.to_owned()))
@@ -109,7 +112,7 @@ fn variables_come_over_key_id_and_endpoint_and_over_nothing_else() {
     ];
     let shown = |environment: &[(&str, &str)]| {
         let found = awskms(stanza, "", environment);
-        (found.key_id, found.endpoint.unwrap(), found.region.unwrap())
+        (found.key_id, found.access.endpoint.unwrap(), found.access.region.unwrap())
     };
     let expected = |key: &str, endpoint: &str| (key.to_owned(), endpoint.to_owned(), "eu-west-1".to_owned());
     assert_eq!(shown(&[]), expected("of-file", "https://file.example"));
@@ -123,12 +126,12 @@ fn variables_come_over_key_id_and_endpoint_and_over_nothing_else() {
     assert!(origin(&found, "endpoint").ends_with("c.hcl:1:51"), "{}", origin(&found, "endpoint"));
 
     let found = awskms(&format!("{stanza} disallow_env_vars = true"), "", &all);
-    assert_eq!((found.key_id.as_str(), found.endpoint.as_deref()), ("of-file", Some("https://file.example")));
+    assert_eq!((found.key_id.as_str(), found.access.endpoint.as_deref()), ("of-file", Some("https://file.example")));
     // Without a stanza the variables are all there is.
     let config = load("aws { region = \"eu-west-3\" }", &[("VAULT_SEAL_TYPE", "awskms"), all[2]]).unwrap();
     let [seal] = config.seals.active.try_into().unwrap();
     assert_eq!(seal.origin, Origin::Variable("VAULT_SEAL_TYPE".to_owned()));
-    assert_eq!((seal.awskms.key_id.as_str(), seal.awskms.region.as_deref()), ("vault", Some("eu-west-3")));
+    assert_eq!((seal.awskms.key_id.as_str(), seal.awskms.access.region.as_deref()), ("vault", Some("eu-west-3")));
     // It may say what a stanza says.
     assert_eq!(awskms("kms_key_id = \"k\"", "", &[("BAO_SEAL_TYPE", "awskms")]).key_id, "k");
 }
@@ -137,8 +140,8 @@ fn variables_come_over_key_id_and_endpoint_and_over_nothing_else() {
 fn the_identity_is_the_stanzas_whole_or_the_blocks() {
     let block = "aws { role_arn = \"arn:aws:iam::1:role/b\" region = \"eu-west-1\" ca_cert = \"/ca\" }";
     let shared = awskms("kms_key_id = \"k\"", block, &[]);
-    assert_eq!(shared.identity, Identity { role_arn: text("arn:aws:iam::1:role/b"), ..Identity::default() });
-    assert_eq!((shared.region.as_deref(), shared.ca_cert), (Some("eu-west-1"), Some(PathBuf::from("/ca"))));
+    assert_eq!(shared.access.identity, Identity { role_arn: text("arn:aws:iam::1:role/b"), ..Identity::default() });
+    assert_eq!((shared.access.region.as_deref(), shared.access.ca_cert), (Some("eu-west-1"), Some(PathBuf::from("/ca"))));
     let own = "kms_key_id = \"k\" shared_creds_profile = \"p\" shared_creds_filename = \"/c\" web_identity_token_file = \"/w\"
         role_session_name = \"s\" external_id = \"x\" region = \"eu-west-2\" ca_cert = \"/own\"";
     let found = awskms(own, block, &[]);
@@ -150,11 +153,11 @@ fn the_identity_is_the_stanzas_whole_or_the_blocks() {
         external_id: text("x"),
         ..Identity::default()
     };
-    assert_eq!(found.identity, expected);
-    assert_eq!((found.region.as_deref(), found.ca_cert), (Some("eu-west-2"), Some(PathBuf::from("/own"))));
+    assert_eq!(found.access.identity, expected);
+    assert_eq!((found.access.region.as_deref(), found.access.ca_cert), (Some("eu-west-2"), Some(PathBuf::from("/own"))));
     // Our names of the same.
     let ours = own.replace("shared_creds_profile", "profile").replace("shared_creds_filename", "shared_credentials_file");
-    assert_eq!(awskms(&ours, block, &[]).identity, expected);
+    assert_eq!(awskms(&ours, block, &[]).access.identity, expected);
 }
 
 #[test]
@@ -170,9 +173,9 @@ fn secrets_may_stand_elsewhere() {
     let name = std::env::var("CARGO_PKG_NAME").unwrap();
     let identity =
         Identity { access_key: secret(&name), secret_key: secret("FROM-FILE"), session_token: secret("T"), ..Identity::default() };
-    assert_eq!(found.identity, identity);
-    assert!(found.values.iter().any(|(key, value, _)| *key == "identity" && value == "access_key, secret_key, session_token"));
-    assert!(!format!("{:?}", found.values).contains("FROM-FILE"));
+    assert_eq!(found.access.identity, identity);
+    assert!(found.access.values.iter().any(|(key, value, _)| *key == "identity" && value == "access_key, secret_key, session_token"));
+    assert!(!format!("{:?}", found.access.values).contains("FROM-FILE"));
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn the_rest_of_a_stanza_is_read() {
     let [seal] = config.seals.active.try_into().unwrap();
     assert_eq!((seal.name.as_str(), seal.priority, seal.pool.size, seal.limits.call.as_secs()), ("one", 3, 4, 9));
     let found = seal.awskms;
-    assert_eq!((found.requests.per_second, found.requests.per_call), (Some(5), Some(6)));
+    assert_eq!((found.access.requests.per_second, found.access.requests.per_call), (Some(5), Some(6)));
     assert_eq!((found.previous_key_ids.as_deref(), found.allow_direct_blob), (Some(&[KEY.to_owned()][..]), true));
     assert_eq!(awskms("kms_key_id = \"k\" previous_key_ids = []", "", &[]).previous_key_ids, Some(Vec::new()));
 }
