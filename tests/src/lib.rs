@@ -1,4 +1,5 @@
 //! What tests and benches share.
 
-pub mod native;
 pub mod table;
+
+pub use cofferdam_test_support::native;

@@ -9,7 +9,9 @@ use crate::{build, fetch};
 pub(crate) fn run(stages: &mut Stages, quick: bool, only: &[String]) -> Result<()> {
     build::run(stages)?;
     fetch::run(stages)?;
-    stages.stage("measuring program", |stages| run_command(stages.cargo().args(["build", "--release", "--package", "cofferdam-bench"])))?;
+    stages.stage("measuring program", |stages| {
+        run_command(stages.cargo().args(["build", "--release", "--workspace", "--bin", "cofferdam-bench"]))
+    })?;
     stages.stage("measure", |stages| {
         let root = stages.root();
         let mut command = std::process::Command::new(root.join("target/release/cofferdam-bench"));

@@ -15,7 +15,8 @@ const TARGET: &str = "wasm32-wasip2";
 pub(crate) fn run(stages: &mut Stages) -> Result<()> {
     guests(stages)?;
     stages.stage("server", |stages| {
-        run_command(stages.cargo().args(["build", "--release", "--package", "cofferdam"]))?;
+        // Of the whole workspace, so that dependencies have the features that the tests want: else they would be compiled twice.
+        run_command(stages.cargo().args(["build", "--release", "--workspace", "--bin", "coffer"]))?;
         println!("    {}", stages.root().join("target/release/coffer").display());
         Ok(())
     })

@@ -21,12 +21,24 @@ pub(crate) enum BodyError {
 }
 
 /// Reads the whole body, at most `limit` bytes of it.
-pub(crate) async fn read(body: Incoming, limit: u64) -> Result<Bytes, BodyError> {
+pub(crate) async fn read(mut body: Incoming, limit: u64) -> Result<Bytes, BodyError> {
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    match Limited::new(body, most).collect().await {
+    match Limited::new(&mut body, most).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(body, most).await;
+            Err(BodyError::TooLarge)
+        }
         Err(_) => Err(BodyError::Cut),
+    }
+}
+
+/// Takes in the rest of a body that is too large, at most as much again: a client that still sends when its connection is closed never gets to
+/// reading the answer.
+async fn discard(mut body: Incoming, mut most: usize) {
+    while most > 0 {
+        let Some(Ok(frame)) = body.frame().await else { return };
+        most = most.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
     }
 }
 

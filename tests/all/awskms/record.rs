@@ -62,6 +62,7 @@ impl Ground {
             cache: true,
             ha: None,
             seal: SealOptions { seals: vec![seal], ..SealOptions::default() },
+            audit: Default::default(),
         };
         Core::new(Arc::clone(&self.storage) as Arc<dyn Storage>, options)
     }
@@ -70,7 +71,7 @@ impl Ground {
     async fn unsealed(&self) -> Arc<Core> {
         let core = self.core();
         core.start();
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             if !core.seal_status().await.unwrap().sealed {
                 return core;
             }

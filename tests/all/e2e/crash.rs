@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use cofferdam_emulator::Dynalite;
 use serde_json::json;
@@ -49,12 +49,12 @@ fn survive(start: impl Fn(&Path) -> Server) {
 
 /// Writes from several connections until the server is killed under them.
 fn storm(server: &mut Server, ledger: &Ledger, time: Duration) {
-    let over = AtomicBool::new(false);
+    let (over, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
     let shared = &*server;
     let id = server.id();
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let over = &over;
+            let (over, acknowledged) = (&over, &acknowledged);
             scope.spawn(move || {
                 for turn in 0.. {
                     if over.load(Ordering::Relaxed) {
@@ -70,11 +70,17 @@ fn storm(server: &mut Server, ledger: &Ledger, time: Duration) {
                     let body = json!({"data": {"n": next, "fill": "x".repeat(500)}});
                     if let Ok((200, _)) = shared.try_call("POST", &format!("storm/data/{name}"), Some(&body)) {
                         ledger.lock().unwrap().get_mut(&name).unwrap().0 = next;
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
         }
         std::thread::sleep(time);
+        // On a slow machine the storm takes its time to rise.
+        let begun = Instant::now();
+        while acknowledged.load(Ordering::Relaxed) < 2 && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let killed = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
         over.store(true, Ordering::Relaxed);
         assert!(killed.unwrap().success());

@@ -9,7 +9,7 @@ use cofferdam_emulator::Dynalite;
 use super::process::{Server, bao as bao_binary, finish, script, succeed, text};
 use super::{bao, process};
 
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(1_200);
 
 fn record(suite: &str, server: &Server, out: &Path) {
     let mut command = script("parity.py");

@@ -1,7 +1,6 @@
 //! Server processes, the programs they come from, and plain HTTP requests to them.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::http::Request;
 
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 
 /// The checkout's root.
 pub(crate) fn root() -> PathBuf {
@@ -95,14 +94,7 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 
 /// A port that is free, with a free one after it: a development `bao` takes that for its cluster.
 pub(crate) fn free_port() -> u16 {
-    for _ in 0..1000 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no two free ports in a row");
+    cofferdam_emulator::free_port().unwrap()
 }
 
 /// A server process, killed when dropped.
@@ -138,7 +130,7 @@ impl Server {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(30)))
+            .timeout_global(Some(Duration::from_secs(90)))
             .build()
             .into();
         Self { child, agent, address: address.to_owned(), token: String::new(), log, _dir: dir }
@@ -239,7 +231,7 @@ impl Server {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        succeed(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]), Duration::from_secs(5));
+        succeed(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]), Duration::from_secs(60));
     }
 
     /// Kills the process as a crash would.
@@ -256,7 +248,7 @@ impl Server {
     /// Asks the server to end, which it must do cleanly.
     pub(crate) fn stop(&mut self) {
         self.signal("TERM");
-        let status = self.ended(Duration::from_secs(30));
+        let status = self.ended(Duration::from_secs(90));
         assert!(status.success(), "{status} on SIGTERM:\n{}", self.log());
     }
 }

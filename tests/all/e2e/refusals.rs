@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::process::{coffer, configuration, finish, free_port, text};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Starts with a configuration that must be refused and gives back what was said.
 fn refused(config: &Path) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::process::{Server, bao, script, succeed};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Fills a fresh server, ends it, and gives back its unseal keys and its root token.
 fn fill(dir: &Path) -> (Vec<String>, String) {

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 use super::process::{Server, bao, coffer, finish, free_port, text};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(180);
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 

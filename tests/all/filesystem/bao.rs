@@ -13,16 +13,13 @@ use bytes::Bytes;
 
 use super::guest;
 use crate::conformance::{key, list, put, scan};
+use crate::e2e::process::free_port;
 
 fn bao() -> PathBuf {
     let tools = std::env::var_os("TOOLS_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools"), PathBuf::from);
     let bao = tools.join("bin/bao");
     assert!(bao.is_file(), "{} is missing: `cargo xtask test` installs it", bao.display());
     bao
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn raft(work: &Path) -> String {
@@ -58,7 +55,7 @@ impl Server {
         let mut command = Command::new(bao());
         command.arg("server").arg("-config").arg(&config).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut server = Server { child: command.spawn().unwrap(), address: format!("http://127.0.0.1:{port}") };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(180);
         // 2: it answers and is sealed.
         while server.command("", &["status"]).output().unwrap().status.code() != Some(2) {
             assert!(Instant::now() < deadline, "bao did not start: {}", fs::read_to_string(work.join("bao.log")).unwrap());
@@ -83,7 +80,7 @@ impl Server {
     /// Unseals and waits until the one node has elected itself.
     fn unseal(&self, share: &str, token: &str) {
         self.run("", &["operator", "unseal", "-format=json", share]);
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(180);
         while !self.command(token, &["token", "lookup"]).output().unwrap().status.success() {
             assert!(Instant::now() < deadline, "bao did not become active");
             std::thread::sleep(Duration::from_millis(200));

@@ -202,9 +202,21 @@ async fn stepping_down_again_and_again_loses_nothing_with_strict_fencing() {
     step_down(Fencing::Strict).await;
 }
 
-/// For as many renewals as five minutes have by default: sixty.
+/// For as many renewals as five minutes have by default: sixty. A machine that is late by as much as a lease lasts takes the leadership away: then nothing was seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_whose_data_is_all_throttled_stays_the_leader() {
+    for _ in 0..5 {
+        let late = Lateness::measure();
+        if throttled().await {
+            return;
+        }
+        assert!(late.so_far() >= TIMES.ttl, "the leadership was lost, and the machine was late by {:?} only", late.so_far());
+    }
+    panic!("this machine is too busy");
+}
+
+/// Throttles all data of the leader. Returns whether it stayed the leader.
+async fn throttled() -> bool {
     let cluster = Cluster::new(Fencing::Strict, &[RIGHT; 2]).await;
     let writers = Writers::start(&cluster);
     let at = cluster.active().await;
@@ -216,11 +228,15 @@ async fn a_leader_whose_data_is_all_throttled_stays_the_leader() {
     let sent = proxy.take();
     let refused = sent.iter().filter(|request| request.status == Some(400)).count();
     let renewed = sent.iter().filter(|request| request.operation == "UpdateItem" && request.status == Some(200)).count();
-    assert!(refused > 30 && renewed > 15, "{refused} requests were refused, {renewed} renewals were not");
-    assert!(cluster.servers[at].active());
+    let stayed = cluster.servers[at].active();
     proxy.clear();
     cluster.put("x", 1).await;
-    assert_eq!(cluster.story().leaders, before);
+    let leaders = cluster.story().leaders;
     writers.finish(&cluster).await;
     assert!(cluster.story().foreign.is_empty());
+    if !stayed || leaders != before {
+        return false;
+    }
+    assert!(refused > 30 && renewed > 15, "{refused} requests were refused, {renewed} renewals were not");
+    true
 }

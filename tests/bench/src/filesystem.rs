@@ -4,7 +4,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use cofferdam_backend::{Key, Storage};
 use cofferdam_runtime::{Directory, Runtime, RuntimeOptions, Source, StorageConfig};
-use cofferdam_tests::native::Native;
+use cofferdam_test_support::native::Native;
 
 use crate::Bench;
 use crate::row::{Judge, Row};

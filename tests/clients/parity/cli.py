@@ -179,14 +179,8 @@ def kv1(r):
 
 
 def upgraded(r):
-    """The upgrade runs beside requests, which are refused until it ends: wait for its end, which is no step of its own."""
-    import time
-
-    for _ in range(100):
-        probe = type(r)(r.bao, r.address, r.token, r.home)
-        if probe.http("probe", "GET", "/v1/up/data/old/one").status == 200:
-            break
-        time.sleep(0.05)
+    """The upgrade runs beside requests, which are refused until it ends: wait for its end."""
+    r.wait("/v1/up/data/old/one")
     r.cli("kv1 upgraded get", "kv", "get", "-format=json", "up/old/one")
 
 

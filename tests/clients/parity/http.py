@@ -49,7 +49,7 @@ def requests(r):
     r.http("http duplicate key", "POST", "/v1/kv1/dup", '{"a": 1, "a": 2}')
     r.http("http duplicate key read", "GET", "/v1/kv1/dup")
     r.http("http empty body", "POST", "/v1/secret/data/h", "")
-    r.http("http huge body", "POST", "/v1/secret/data/h", b'{"data": {"a": "' + b"x" * (33 << 20) + b'"}}')
+    r.http("http huge body", "POST", "/v1/secret/data/h", b'{"data": {"a": "' + b"x" * (32 << 20) + b'"}}')
     r.http("http large body", "POST", "/v1/secret/data/large", {"data": {"a": "x" * 300_000}})
     r.http("http large body read", "GET", "/v1/secret/data/large", body_shown=False)
     r.http("http write to folder", "POST", "/v1/kv1/folder/", {"a": "b"})

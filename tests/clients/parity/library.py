@@ -11,6 +11,8 @@ def hvac(r):
     r.call("hvac health", client.sys.read_health_status, method="GET")
     r.call("hvac seal status", client.sys.read_seal_status)
     r.call("hvac mount", client.sys.enable_secrets_engine, "kv", path="py2", options={"version": "2"})
+    # The real server sets kv v2 up after its answer.
+    r.wait("/v1/py2/config")
     r.call("hvac mount v1", client.sys.enable_secrets_engine, "kv", path="py1", options={"version": "1"})
     v1, v2 = client.secrets.kv.v1, client.secrets.kv.v2
     r.call("hvac v1 write", v1.create_or_update_secret, "a/b", {"x": 1}, mount_point="py1")

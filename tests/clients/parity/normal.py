@@ -42,14 +42,16 @@ def text(value):
 
 
 def duration(found):
-    """Remaining lifetimes, rounded up to the minute."""
+    """Remaining lifetimes, rounded up."""
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
     total = hours * 3600 + minutes * 60 + seconds
     return f"{round_up(total)}s"
 
 
 def round_up(seconds):
-    return seconds if seconds < 60 else -(-seconds // 60) * 60
+    """To five minutes, and what is short to one: on a slow machine a minute may lie between two steps."""
+    step = 1 if seconds < 60 else 60 if seconds < 1800 else 300
+    return -(-seconds // step) * step
 
 
 def value(found, key=""):

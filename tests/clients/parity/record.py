@@ -4,12 +4,17 @@ import http.client
 import json
 import os
 import subprocess
+import time
 import urllib.parse
 
 from . import normal
 
 # What a client may rely on; the rest of the headers (Date, Content-Length) follows from the body or the clock.
 HEADERS = ("content-type", "cache-control", "strict-transport-security", "allow", "location")
+
+
+# No single step takes longer, in seconds.
+LONGEST = 240
 
 
 class Answer:
@@ -43,12 +48,12 @@ class Recorder:
         """One call of the real command line."""
         environment = {
             "PATH": os.environ["PATH"], "HOME": self.home, "BAO_ADDR": self.address, "BAO_CLI_NO_COLOR": "1",
-            "BAO_MAX_RETRIES": "0", "BAO_CLIENT_TIMEOUT": "30s",
+            "BAO_MAX_RETRIES": "0", "BAO_CLIENT_TIMEOUT": "120s",
         }
         token = self.token if token is None else token
         if token:
             environment["BAO_TOKEN"] = token
-        done = subprocess.run([self.bao, *arguments], input=stdin or "", capture_output=True, text=True, env=environment, cwd=self.home, timeout=60)
+        done = subprocess.run([self.bao, *arguments], input=stdin or "", capture_output=True, text=True, env=environment, cwd=self.home, timeout=LONGEST)
         out = done.stdout
         try:
             out = json.loads(out)
@@ -66,7 +71,7 @@ class Recorder:
     def http(self, name, method, path, body=None, headers=None, token=None, body_shown=True):
         """One raw request. A body that is no text or bytes is sent as JSON without a Content-Type."""
         url = urllib.parse.urlsplit(self.address)
-        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=LONGEST)
         if body is not None and not isinstance(body, (str, bytes)):
             body = json.dumps(body)
         sent = {"X-Vault-Token": self.token if token is None else token, **(headers or {})}
@@ -87,6 +92,14 @@ class Recorder:
             return Answer()
         finally:
             connection.close()
+
+    def wait(self, path):
+        """Waits until this can be read, which is no step."""
+        end = time.monotonic() + LONGEST
+        while Recorder(self.bao, self.address, self.token, self.home).http("probe", "GET", path).status != 200:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{path} cannot be read after {LONGEST} seconds")
+            time.sleep(0.05)
 
     def call(self, name, function, *arguments, **named):
         """One call of a client library: what it returned or raised."""

@@ -17,6 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::free_port;
+
 /// No answer: the connection is closed.
 #[derive(Debug)]
 pub(crate) struct Cut;
@@ -66,9 +68,10 @@ impl Drop for Listening {
     }
 }
 
-/// A port that was listened on until a moment ago may take another to be free.
+/// A port that was listened on until a moment ago may take another to be free. One that is free is not of the kernel's choice: whoever closes it may open it again.
 async fn bind(port: u16) -> std::io::Result<TcpListener> {
-    let mut tries = if port == 0 { 0 } else { 200 };
+    let port = if port == 0 { free_port()? } else { port };
+    let mut tries = 200;
     loop {
         match TcpListener::bind(("127.0.0.1", port)).await {
             Err(error) if error.kind() == ErrorKind::AddrInUse && tries > 0 => tokio::time::sleep(Duration::from_millis(10)).await,

@@ -60,7 +60,7 @@ impl Drop for Program {
 }
 
 /// A program below the folder into which `cargo xtask fetch` installs.
-fn tool(path: &str) -> Result<PathBuf> {
+pub(crate) fn tool(path: &str) -> Result<PathBuf> {
     let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
     let tool = std::env::var_os("TOOLS_DIR").map_or_else(usual, PathBuf::from).join(path);
     if !tool.exists() {

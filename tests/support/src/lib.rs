@@ -1,6 +1,7 @@
-//! Storages for tests that need no component: entries in memory, a storage that is cut off after a number of writes, and one that several servers
-//! share.
+//! Storages that need no component: entries in memory, entries in files as the filesystem guest lays them out, a storage that is cut off after a
+//! number of writes, and one that several servers share.
 
+pub mod native;
 mod shared;
 
 use std::collections::BTreeMap;

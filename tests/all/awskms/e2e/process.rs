@@ -15,7 +15,7 @@ use crate::e2e::process::{Server, coffer, finish, free_port, script, succeed, te
 
 pub(super) const REGION: &str = "eu-central-1";
 /// No test waits longer for anything.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(180);
 
 /// A server's configuration, and the directory of its files.
 pub(super) struct Setup {

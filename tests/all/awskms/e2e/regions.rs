@@ -1,7 +1,6 @@
 //! Two seals whose keys are in two regions: the loss of one region keeps the server neither sealed nor from being rekeyed.
 
 use std::process::Command;
-use std::time::Duration;
 
 use cofferdam_emulator::{Keys, Kms, KmsEndpoint, NewKey};
 use serde_json::{Value, json};
@@ -100,7 +99,7 @@ async fn either_region_alone_unseals() {
         // The recovery key is under both, too.
         assert!(generate_root(&server, &ground.shares).is_some(), "{}", server.log());
         ground.back(lost).await;
-        until("the region's return in the status", &server, Duration::from_secs(20), || !degraded(&server, lost));
+        until("the region's return in the status", &server, LIMIT, || !degraded(&server, lost));
         server.stop();
     }
     // Both lost, nothing opens: the regions are what unsealed.
@@ -126,7 +125,7 @@ async fn a_rekey_without_one_region_is_taken_over_by_it_when_it_returns() {
         until("the degraded seal in the status", &server, LIMIT, || degraded(&server, lost));
 
         ground.back(lost).await;
-        until("the new wrap", &server, Duration::from_secs(20), || !degraded(&server, lost));
+        until("the new wrap", &server, LIMIT, || !degraded(&server, lost));
         server.stop();
 
         // Now that one alone opens what the rekey made.
@@ -168,7 +167,7 @@ async fn the_copy_of_before_a_rekey_is_not_used() {
     ground.back("north").await;
     let mut server = ground.setup.serve(&ground.token);
     reads(&server, "kept");
-    until("the new wrap", &server, Duration::from_secs(20), || status(&server).get("warnings").is_none());
+    until("the new wrap", &server, LIMIT, || status(&server).get("warnings").is_none());
     server.stop();
     ground.west.lose();
     reads(&ground.setup.serve(&ground.token), "kept");

@@ -1,7 +1,5 @@
 //! Two servers on one table, with one set of credentials for table and key: nobody unseals either, and one takes over from the other, also after a rekey.
 
-use std::time::Duration;
-
 use cofferdam_emulator::{Keys, Kms, Mini, NewKey, Proxy};
 use serde_json::{Value, json};
 
@@ -14,7 +12,7 @@ fn health(server: &Server) -> u16 {
 
 fn setup(table: &Proxy, kms: &Kms, key: &str) -> Setup {
     let mut setup = Setup::table(table.endpoint(), "shared", &Keys::any()).sealed_by(&[awskms(key, kms.endpoint(), "")]);
-    let times = r#"ttl = "1500ms" renew = "300ms" retry = "100ms" margin = "400ms" step_down_pause = "1s""#;
+    let times = r#"ttl = "3s" renew = "500ms" retry = "200ms" margin = "800ms" step_down_pause = "2s""#;
     setup.storage = setup.storage.replace("\n}\n", &format!("\n  ha_enabled = \"true\"\n  ha {{ {times} }}\n}}\n"));
     setup
 }
@@ -45,7 +43,7 @@ async fn a_standby_unseals_itself_and_takes_over_what_the_leader_rekeyed() {
     leader.done("PUT", "sys/rotate", None);
     leader.done("POST", "kv/entry", Some(json!({"value": "later"})));
     leader.kill();
-    until("the new leader", &standby, Duration::from_secs(30), || health(&standby) == 200);
+    until("the new leader", &standby, LIMIT, || health(&standby) == 200);
     reads(&standby, "later");
     assert!(generate_root(&standby, &shares).is_some());
 

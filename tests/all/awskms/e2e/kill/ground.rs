@@ -1,7 +1,7 @@
 //! Where a server stores that is killed between two writes: a table in memory whose further changes are held back, or files whose changes are watched.
 
 use std::mem::MaybeUninit;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,22 +60,16 @@ impl Ground {
         ground
     }
 
-    /// Kills the process once so many further changes have been made, and before another one is. Returns whether it did so before `over`.
-    pub(super) async fn kill_after(&self, changes: u64, process: u32, over: Arc<AtomicBool>) -> bool {
-        let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
+    /// Counts changes from now on, so that a process can be killed once so many further ones have been made, and before another one is.
+    pub(super) fn trap(&self, changes: u64) -> Trap {
         if self.kind == Kind::Files {
-            let data = self.setup.data();
-            return tokio::task::spawn_blocking(move || watch(&data, changes, process, &over)).await.unwrap();
+            let queue = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+            add_watch(&queue, self.setup.data().join(".cofferdam"), WatchFlags::CREATE | WatchFlags::MOVED_FROM).unwrap();
+            return Trap::Files(queue, changes);
         }
         let gate = Gate::shut();
         self.proxy.rule(Rule::new(Action::Hold(Arc::clone(&gate))).of(&CHANGES).after(changes));
-        while !over.load(Ordering::SeqCst) {
-            if tokio::time::timeout(Duration::from_millis(5), gate.reached_by(1)).await.is_ok() {
-                kill_process(process, Signal::KILL).unwrap();
-                return true;
-            }
-        }
-        false
+        Trap::Table(gate)
     }
 
     /// What was held back never comes, and nothing is held back any more.
@@ -84,6 +78,34 @@ impl Ground {
             self.proxy = Proxy::start(&self.mini).await.unwrap();
             self.setup.storage = Setup::table(self.proxy.endpoint(), TABLE, &Keys::any()).storage;
         }
+    }
+}
+
+/// What a process that makes changes falls into.
+pub(super) enum Trap {
+    /// The change that comes next is held back here.
+    Table(Arc<Gate>),
+    /// What was done to files is told here, and so many changes pass.
+    Files(OwnedFd, u64),
+}
+
+impl Trap {
+    /// Kills the process when its time has come. Returns whether it did so before `over`.
+    pub(super) async fn kill(self, process: u32, over: Arc<AtomicBool>) -> bool {
+        let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
+        let gate = match self {
+            Trap::Table(gate) => gate,
+            Trap::Files(queue, changes) => {
+                return tokio::task::spawn_blocking(move || watch(&queue, changes, process, &over)).await.unwrap();
+            }
+        };
+        while !over.load(Ordering::SeqCst) {
+            if tokio::time::timeout(Duration::from_millis(5), gate.reached_by(1)).await.is_ok() {
+                kill_process(process, Signal::KILL).unwrap();
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -121,16 +143,16 @@ fn copy(from: &Mini, to: &Mini) {
 
 /// Kills the process at the begin or the end of a write to a file: each has a temporary file made, and renamed to what it is for. How soon it dies is the
 /// system's affair: some of the next write may be done, too.
-fn watch(data: &Path, changes: u64, process: Pid, over: &AtomicBool) -> bool {
-    let queue = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
-    add_watch(&queue, data.join(".cofferdam"), WatchFlags::CREATE | WatchFlags::MOVED_FROM).unwrap();
+fn watch(queue: &OwnedFd, changes: u64, process: Pid, over: &AtomicBool) -> bool {
     let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = Reader::new(&queue, &mut buffer);
+    let mut reader = Reader::new(queue, &mut buffer);
     let mut seen = 0;
     loop {
+        // Before the queue is looked at: all that the operation did is in it then.
+        let over = over.load(Ordering::SeqCst);
         match reader.next() {
             Ok(event) => seen += u64::from(event.file_name().is_some_and(|name| name.to_bytes().ends_with(b".tmp"))),
-            Err(Errno::WOULDBLOCK) if over.load(Ordering::SeqCst) => return false,
+            Err(Errno::WOULDBLOCK) if over => return false,
             Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_micros(50)),
             Err(error) => panic!("{error}"),
         }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::one_by_one;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits, Operation, Page, Result, ScanPage, Storage};
-use cofferdam_test_support::one_by_one;
 use serde::{Deserialize, Serialize};
 
 /// The directory for files that are being written, shared with the guest so that it is no folder in either.
