@@ -7,8 +7,10 @@ mod aws;
 mod caching;
 pub(crate) mod counting;
 mod directories;
+mod http;
 mod loading;
 mod pooling;
+mod probing;
 mod pruning;
 mod sealing;
 

@@ -45,6 +45,9 @@ pub enum Error {
     /// No instance became free in time; the call never began.
     #[error("backend busy: no instance was free within {} ms", .0.as_millis())]
     Busy(Duration),
+    /// This backend has failed repeatedly and is not called until it works again; the call never began.
+    #[error("{0} is in quarantine")]
+    Quarantined(String),
     /// The caller's deadline passed; whether a mutation took place is unknown.
     #[error("backend call exceeded its deadline of {} ms", .0.as_millis())]
     TimedOut(Duration),
@@ -92,6 +95,7 @@ impl Error {
             Error::Unavailable(_) => "unavailable",
             Error::Throttled(_) => "throttled",
             Error::Busy(_) => "busy",
+            Error::Quarantined(_) => "quarantined",
             Error::TimedOut(_) => "timed-out",
             Error::InvalidKey(_) => "invalid-key",
             Error::TooLarge { .. } => "too-large",

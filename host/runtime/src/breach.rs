@@ -8,6 +8,7 @@ use std::fmt;
 use cofferdam_backend::Error;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, format_err};
+use wasmtime_wasi_http::FieldMapError;
 
 use crate::log;
 
@@ -34,6 +35,18 @@ pub enum BreachKind {
 }
 
 impl BreachKind {
+    /// In the order of their declaration.
+    pub(crate) const ALL: [BreachKind; 8] = [
+        BreachKind::Memory,
+        BreachKind::Cpu,
+        BreachKind::Stack,
+        BreachKind::Handles,
+        BreachKind::Response,
+        BreachKind::Contract,
+        BreachKind::Key,
+        BreachKind::Trap,
+    ];
+
     /// The name, as it begins the text of [`Error::Breach`] and labels metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,10 +63,9 @@ impl BreachKind {
 
     /// The kind that an error of a backend names; none if it is no breach.
     pub fn of(error: &Error) -> Option<BreachKind> {
-        use BreachKind::{Contract, Cpu, Handles, Key, Memory, Response, Stack, Trap};
         let Error::Breach(text) = error else { return None };
         let name = text.split(':').next()?;
-        [Memory, Cpu, Stack, Handles, Response, Contract, Key, Trap].into_iter().find(|kind| kind.as_str() == name)
+        BreachKind::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -80,7 +92,7 @@ impl Breach {
 
     /// The breach behind an error that ended a guest's call.
     pub(crate) fn of(error: wasmtime::Error) -> Breach {
-        tracing::debug!(error = log::bounded(&format!("{error:#}")), "a guest's call ended");
+        tracing::debug!(error = crate::log::bounded(&format!("{error:#}")), "a guest's call ended");
         Breach::untold(error)
     }
 
@@ -95,6 +107,9 @@ impl Breach {
             Some(Trap::StackOverflow) => BreachKind::Stack,
             Some(_) => BreachKind::Trap,
             None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => BreachKind::Handles,
+            None if matches!(error.downcast_ref(), Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields)) => {
+                BreachKind::Response
+            }
             None if text.contains("fuel allocated for hostcalls") => BreachKind::Response,
             None if text.contains("handle") && text.contains("limit") => BreachKind::Handles,
             None => BreachKind::Trap,

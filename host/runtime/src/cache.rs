@@ -59,9 +59,7 @@ impl Cache {
             tracing::warn!(path = %path.display(), "cached code is damaged; the component is compiled");
             return None;
         }
-        #[expect(unsafe_code, reason = "the code is ours: its directory is private to us and the digest shows that it is whole")]
-        let loaded = unsafe { Component::deserialize(engine, code) };
-        loaded
+        load(engine, code)
             .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "cached code does not load; the component is compiled"))
             .ok()
     }
@@ -115,6 +113,17 @@ impl Cache {
         file.write_all(code)?;
         drop(file);
         std::fs::rename(&temporary, path)
+    }
+}
+
+/// Makes a component of its code, which is trusted.
+pub(crate) fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(
+        unsafe_code,
+        reason = "the code is ours: our own compiler's, at once or kept, whole by its digest, in a directory private to us"
+    )]
+    unsafe {
+        Component::deserialize(engine, code)
     }
 }
 

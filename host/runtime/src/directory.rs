@@ -8,8 +8,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use serde::Serialize;
 
 /// What the host and guests keep for themselves in a granted directory.
 const RESERVED: &str = ".cofferdam";
@@ -19,6 +20,12 @@ const LOCK: &str = "lock";
 
 /// Rights of others on the directory that are refused.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
+
+/// Rights of others that are refused where a guest only reads.
+const OTHERS_WRITE: Mode = Mode::WGRP.union(Mode::WOTH);
+
+/// The administrator's user id.
+const ROOT: u32 = 0;
 
 /// Why a directory cannot be granted.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +65,14 @@ pub enum DirectoryError {
         /// Its mode.
         mode: u32,
     },
+    /// Others may write it, though a guest is to read it.
+    #[error("directory {path}: its mode {mode:04o} lets others write to it; chmod go-w it")]
+    Writable {
+        /// The path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Another server works on it.
     #[error("directory {path}: it is in use by {holder}; two servers must never share one")]
     Held {
@@ -68,14 +83,25 @@ pub enum DirectoryError {
     },
 }
 
-/// A directory fit to be granted. It stays locked until the last clone is dropped.
+/// What a guest may do in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Read files and list folders.
+    ReadOnly,
+    /// Do what it wants below it.
+    ReadWrite,
+}
+
+/// A directory fit to be granted. If it may be written it stays locked until the last clone is dropped.
 #[derive(Clone)]
 pub struct Directory(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
     directory: OwnedFd,
-    _lock: File,
+    access: Access,
+    _lock: Option<File>,
 }
 
 impl Directory {
@@ -91,12 +117,7 @@ impl Directory {
                 Err(error) => return Err(io("create it")(error)),
             }
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = fs::open(path, flags, Mode::empty()).map_err(|error| match error {
-            Errno::LOOP | Errno::NOTDIR => DirectoryError::NotADirectory { path: path.to_owned() },
-            error => io("open it")(error),
-        })?;
-        let stat = fs::fstat(&directory).map_err(io("read its owner"))?;
+        let (directory, stat) = open(path)?;
         let user = rustix::process::geteuid().as_raw();
         if stat.st_uid != user {
             return Err(DirectoryError::Owner { path: path.to_owned(), owner: stat.st_uid, user });
@@ -106,7 +127,36 @@ impl Directory {
             return Err(DirectoryError::Mode { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
         }
         let lock = lock(path, &directory)?;
-        Ok(Directory(Arc::new(Inner { path: path.to_owned(), directory, _lock: lock })))
+        Ok(Directory(Arc::new(Inner { path: path.to_owned(), directory, access: Access::ReadWrite, _lock: Some(lock) })))
+    }
+
+    /// Opens a directory that a guest may only read. It is not locked: others may read it as well, and its owner may change it.
+    ///
+    /// It must belong to us or to the system's administrator, not be writable by group or others, and not be a symbolic link.
+    pub fn open_read_only(path: &Path) -> Result<Directory, DirectoryError> {
+        let (directory, stat) = open(path)?;
+        let user = rustix::process::geteuid().as_raw();
+        if stat.st_uid != user && stat.st_uid != ROOT {
+            return Err(DirectoryError::Owner { path: path.to_owned(), owner: stat.st_uid, user });
+        }
+        if Mode::from_raw_mode(stat.st_mode).intersects(OTHERS_WRITE) {
+            return Err(DirectoryError::Writable { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
+        }
+        Ok(Directory(Arc::new(Inner { path: path.to_owned(), directory, access: Access::ReadOnly, _lock: None })))
+    }
+
+    /// What a guest may do in it.
+    pub fn access(&self) -> Access {
+        self.0.access
+    }
+
+    /// What it lets a guest do, in words for the operator.
+    pub fn describe(&self) -> String {
+        let does = match self.0.access {
+            Access::ReadOnly => "read what is in",
+            Access::ReadWrite => "read, write and delete whatever is in",
+        };
+        format!("{does} the directory {}", self.0.path.display())
     }
 
     /// The path under which it was opened, for messages.
@@ -118,6 +168,18 @@ impl Directory {
     pub(crate) fn by_descriptor(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.directory.as_raw_fd()))
     }
+}
+
+/// Opens the directory itself.
+fn open(path: &Path) -> Result<(OwnedFd, Stat), DirectoryError> {
+    let io = |what| move |error: Errno| DirectoryError::Io { path: path.to_owned(), what, error: error.into() };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = fs::open(path, flags, Mode::empty()).map_err(|error| match error {
+        Errno::LOOP | Errno::NOTDIR => DirectoryError::NotADirectory { path: path.to_owned() },
+        error => io("open it")(error),
+    })?;
+    let stat = fs::fstat(&directory).map_err(io("read its owner"))?;
+    Ok((directory, stat))
 }
 
 /// Takes the lock, or names its holder.

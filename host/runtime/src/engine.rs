@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::{Config, Engine, OptLevel, Strategy};
 
 use crate::cache::Cache;
+use crate::compile::Compiler;
 use crate::guest::OpenError;
 use crate::limits::{SealConfig, StorageConfig};
 use crate::load::{Component, LoadError, Source};
@@ -26,12 +27,18 @@ pub struct RuntimeOptions {
     /// Where compiled code is kept between starts; none to compile at every start. A directory that others could write to is not used, and
     /// a warning says so.
     pub cache: Option<PathBuf>,
+    /// Who compiles what is not ours; none to compile everything in this process, where it cannot be stopped.
+    pub compiler: Option<Compiler>,
+    /// The digests of components that are ours, in hexadecimal: they are compiled in this process.
+    pub ours: Vec<String>,
 }
 
 /// Loads components and opens them as backends. One per process.
 pub struct Runtime {
     engine: Engine,
     cache: Option<Cache>,
+    compiler: Option<Compiler>,
+    ours: Vec<String>,
 }
 
 impl Runtime {
@@ -57,20 +64,33 @@ impl Runtime {
                 None
             }
         });
-        Ok(Arc::new(Runtime { engine, cache }))
+        Ok(Arc::new(Runtime { engine, cache, compiler: options.compiler, ours: options.ours }))
     }
 
     /// Reads a component once, inspects it, and compiles it or takes its code from the cache. Takes up to seconds of computing: not to be
     /// called on a thread that serves others.
     pub fn component(&self, source: Source) -> Result<Component, LoadError> {
-        Component::load(&self.engine, self.cache.as_ref(), source)
+        let compiler = |sha256: &str| self.compiler.as_ref().filter(|_| !self.ours.iter().any(|ours| ours == sha256));
+        Component::load(&self.engine, self.cache.as_ref(), compiler, source)
     }
 
     /// Opens a component as a storage backend: links it with what is granted, runs its `open`, and keeps its instances.
     ///
     /// To be called within a tokio runtime with timers, which also runs the guest's calls.
     pub async fn storage(&self, component: &Component, config: StorageConfig) -> Result<Arc<StorageBackend>, OpenError> {
-        StorageBackend::open(component, config).await
+        StorageBackend::open(component, config, None).await
+    }
+
+    /// The same for a component that is to take the place of one that runs on the same store: calls of both may run side by side.
+    ///
+    /// It must be given the same directory (one [`Directory`](crate::Directory) for both: the store stays locked) and the same lease.
+    pub async fn storage_after(
+        &self,
+        running: &StorageBackend,
+        component: &Component,
+        config: StorageConfig,
+    ) -> Result<Arc<StorageBackend>, OpenError> {
+        StorageBackend::open(component, config, Some(running)).await
     }
 
     /// The same for a seal backend.
@@ -79,7 +99,8 @@ impl Runtime {
     }
 }
 
-fn config() -> Config {
+/// What the engine is set to, here and in the child that compiles: code fits only engines that are set alike.
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)

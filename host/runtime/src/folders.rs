@@ -35,6 +35,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use self::prune::Stays;
 use self::unknown::Unknown;
+use crate::storage::Pools;
 
 const STRIPES: usize = 1 << 10;
 
@@ -56,6 +57,8 @@ pub(crate) struct Folders {
     pub(crate) atomic: bool,
     /// Locked before `known`.
     running: Mutex<beside::Running>,
+    /// Who can be asked to prune: the pools of the backend that runs, and of one that takes its place.
+    pub(crate) pools: Pools,
 }
 
 #[derive(Default)]
@@ -157,7 +160,25 @@ impl Folders {
             unknown: Unknown::new(unknown),
             atomic,
             running: Mutex::default(),
+            pools: Pools::default(),
         })
+    }
+
+    /// The same for another backend on the same store, whose calls run beside those of the first. The reason if it cannot share them.
+    pub(crate) fn shared(self: &Arc<Self>, atomic: bool, unknown: Duration) -> std::result::Result<Arc<Folders>, String> {
+        if atomic != self.atomic {
+            return Err(format!(
+                "it declares atomic-folders {atomic}, the component that runs declares {}: the two cannot run side by side",
+                self.atomic
+            ));
+        }
+        if unknown > self.unknown.span() {
+            return Err(format!(
+                "its calls may take effect for {unknown:?} after they were given up, those of the component that runs for {:?}: the two cannot run side by side",
+                self.unknown.span()
+            ));
+        }
+        Ok(Arc::clone(self))
     }
 
     /// Waits until no folder of the keys is being pruned, and keeps it so.

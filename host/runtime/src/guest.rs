@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use cofferdam_backend::{Error, Lease};
@@ -16,8 +17,10 @@ use crate::limits::{Grants, GuestLimits, PoolOptions, StorageConfig};
 use crate::load::Component;
 use crate::log::GuestLog;
 use crate::metrics::{Operation, instances, sockets_refused};
+use crate::probe::Probe;
 use crate::since_v0_1::{self, Setting};
 use crate::state::State;
+use crate::stats::{About, Tally};
 use crate::wasi;
 
 /// Files of this process that guests never take up: sockets, logs, the host's own.
@@ -146,6 +149,9 @@ pub(crate) struct Guest<C> {
     log: Arc<GuestLog>,
     sockets_refused: Counter,
     instances: Gauge,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) probe: Option<Arc<dyn Probe>>,
+    pub(crate) about: About,
 }
 
 /// An instance, with at most one call in flight.
@@ -157,12 +163,21 @@ pub(crate) struct Instance<C: Contract> {
     contract: PhantomData<C>,
 }
 
-/// An instance in the gauge of those that exist.
-struct Counted(Gauge);
+/// An instance among those that exist.
+struct Counted(Gauge, Arc<Tally>);
+
+impl Counted {
+    fn new(gauge: &Gauge, tally: &Arc<Tally>) -> Counted {
+        gauge.increment(1);
+        tally.instances.fetch_add(1, Ordering::Relaxed);
+        Counted(gauge.clone(), Arc::clone(tally))
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.decrement(1);
+        self.1.instances.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -176,7 +191,7 @@ impl<C: Contract> Guest<C> {
         }) {
             return Err(OpenError::MissingGrant { name: component.name().to_owned(), import: import.name.clone(), grant });
         }
-        let StorageConfig { name: backend, settings, grants, limits, pool, lease } = config;
+        let StorageConfig { name: backend, settings, grants, limits, pool, lease, probe } = config;
         check_options(&backend, &grants, &limits, &pool)?;
 
         let unfit = |error: wasmtime::Error| OpenError::Unfit {
@@ -185,19 +200,24 @@ impl<C: Contract> Guest<C> {
         };
         let compiled = component.compiled();
         let mut linker = Linker::new(compiled.engine());
-        wasi::link(&mut linker, compiled).map_err(unfit)?;
+        wasi::link(&mut linker, compiled, probe.is_some()).map_err(unfit)?;
         since_v0_1::link(&mut linker).map_err(unfit)?;
         if grants.aws.is_some() {
             since_v0_1::link_aws(&mut linker).map_err(unfit)?;
         }
+        if grants.http.is_some() {
+            wasi::http::link(&mut linker).map_err(unfit)?;
+        }
         let pre = linker.instantiate_pre(compiled).map_err(unfit)?;
         let contract = C::find(&pre, inspection.world == World::StorageHa).map_err(unfit)?;
+        let tally = Arc::new(Tally::default());
         Ok(Guest {
+            about: About::new(&backend, inspection, &grants, &pool),
             engine: compiled.engine().clone(),
             pre,
             contract,
             settings: settings.into_iter().map(|(name, value)| Setting { name, value }).collect(),
-            log: Arc::new(GuestLog::new(&backend, limits.log_lines)),
+            log: Arc::new(GuestLog::new(&backend, limits.log_lines, Arc::clone(&tally))),
             sockets_refused: sockets_refused(&backend),
             instances: instances(&backend),
             ticks: State::ticks(limits.cpu),
@@ -206,6 +226,8 @@ impl<C: Contract> Guest<C> {
             limits,
             pool,
             lease,
+            tally,
+            probe,
         })
     }
 
@@ -221,7 +243,8 @@ impl<C: Contract> Guest<C> {
 
     /// An instance that has not been attached.
     async fn bare(&self) -> Result<Instance<C>, Failure> {
-        let mut store = Store::new(&self.engine, State::new(&self.grants, &self.limits, &self.log, &self.sockets_refused)?);
+        let state = State::new(&self.grants, &self.limits, &self.log, &self.sockets_refused, &self.tally, self.probe.as_ref())?;
+        let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(State::tick);
         store.set_hostcall_fuel(self.limits.response);
@@ -230,8 +253,8 @@ impl<C: Contract> Guest<C> {
         self.wind(&mut store, Purpose::Attach, Duration::ZERO);
         let linked = self.pre.instantiate_async(&mut store).await?;
         let exports = self.contract.exports(&mut store, &linked)?;
-        self.instances.increment(1);
-        Ok(Instance { store, exports, calls: 0, _counted: Counted(self.instances.clone()), contract: PhantomData })
+        let counted = Counted::new(&self.instances, &self.tally);
+        Ok(Instance { store, exports, calls: 0, _counted: counted, contract: PhantomData })
     }
 
     /// An instance ready for its first call.

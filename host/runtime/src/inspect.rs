@@ -12,6 +12,10 @@ use crate::since_v0_1::CONTRACT_VERSIONS;
 /// The package of the contract.
 const PACKAGE: &str = "cofferdam:backend/";
 
+/// What cannot be promised of a seal that is granted `http`.
+pub(crate) const SEAL_BY_HTTP: &str = "a seal reached by http: the host cannot check what it does with a key; this plugin together with read access to the \
+    storage gives the root key";
+
 /// Which world of the contract a component has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -92,6 +96,12 @@ impl Inspection {
         sorted(needed)
     }
 
+    /// What an operator must know before granting what it asks for.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let by_http = self.world == World::Seal && self.grants_needed().contains(&"http");
+        by_http.then_some(SEAL_BY_HTTP).into_iter().collect()
+    }
+
     /// The grants that it could use and runs without.
     pub fn grants_usable(&self) -> Vec<&'static str> {
         let usable = self.imports.iter().filter_map(|import| match import.kind {
@@ -154,7 +164,7 @@ fn names(name: &str, bytes: &[u8]) -> Result<Names, LoadError> {
     let mut names = Names { imports: Vec::new(), exports: Vec::new() };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|error| damaged(error.to_string()))?;
+        let payload = payload.map_err(|error| damaged(crate::log::bounded(&error.to_string())))?;
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(LoadError::CoreModule { name: name.to_owned() });
@@ -163,18 +173,32 @@ fn names(name: &str, bytes: &[u8]) -> Result<Names, LoadError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    names.imports.push(import.map_err(|error| damaged(error.to_string()))?.name.name.to_owned());
+                    let import = import.map_err(|error| damaged(crate::log::bounded(&error.to_string())))?;
+                    names.imports.push(plain(import.name.name).map_err(&damaged)?);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    names.exports.push(export.map_err(|error| damaged(error.to_string()))?.name.name.to_owned());
+                    let export = export.map_err(|error| damaged(crate::log::bounded(&error.to_string())))?;
+                    names.exports.push(plain(export.name.name).map_err(&damaged)?);
                 }
             }
             _ => {}
         }
     }
     Ok(names)
+}
+
+/// The longest name that is taken, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// A name as it stands in texts for terminals and logs: visible characters of ASCII only. All names of interfaces are such.
+fn plain(name: &str) -> Result<String, String> {
+    if !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(name.to_owned());
+    }
+    let shown: String = name.chars().take(64).flat_map(char::escape_default).collect();
+    Err(format!("the name \"{shown}\" of an import or export is no name: at most {LONGEST_NAME} visible characters of ASCII are expected"))
 }
 
 /// Interface and version of a name of the contract's package.
@@ -223,7 +247,12 @@ const MEANINGS: &[(&str, ImportKind, &str)] = &[
     ("wasi:cli/stdout@", ImportKind::Always, "standard output: goes to the log, bounded"),
     ("wasi:cli/stderr@", ImportKind::Always, "standard error: goes to the log, bounded"),
     ("wasi:cli/terminal-", ImportKind::Inert, "the terminal: there is none"),
-    ("wasi:http/", ImportKind::NeedsGrant("http"), "HTTP requests to other hosts"),
+    ("wasi:http/types@", ImportKind::NeedsGrant("http"), "names for the parts of HTTP requests"),
+    (
+        "wasi:http/outgoing-handler@",
+        ImportKind::NeedsGrant("http"),
+        "send HTTP requests to the servers that the operator names; the host checks them, and adds what it keeps from the guest",
+    ),
 ];
 
 fn import(name: String) -> Import {
@@ -247,6 +276,7 @@ mod tests {
         assert_eq!(kind("wasi:sockets/tcp@0.2.0"), ImportKind::Inert);
         assert_eq!(kind("wasi:sockets/types@0.3.0"), ImportKind::Unknown);
         assert_eq!(kind("wasi:http/outgoing-handler@0.2.4"), ImportKind::NeedsGrant("http"));
+        assert_eq!(kind("wasi:http/incoming-handler@0.2.4"), ImportKind::Unknown);
         assert_eq!(kind("wasi:keyvalue/store@0.2.0"), ImportKind::Unknown);
         assert_eq!(kind("env"), ImportKind::Unknown);
     }
@@ -271,5 +301,27 @@ mod tests {
         assert!(text(b"\0asm\x01\0\0\0").contains("core module"));
         assert!(text(b"\0asm\x0d\0\x01\0").contains("exports nothing"));
         assert!(text(b"\0asm\x0d\0\x01\0\xff").contains("damaged"));
+    }
+
+    #[test]
+    fn a_name_that_could_steer_a_terminal_is_damage() {
+        for name in ["a\u{1b}[2Jb", "a\u{202e}b", "a b", "ä", "a\nb", "", &"x".repeat(LONGEST_NAME + 1)] {
+            // A component that imports a function under this name.
+            let mut section = vec![1, 0];
+            section.extend(leb(name.len()));
+            section.extend(name.as_bytes());
+            section.extend([1, 0]);
+            let mut bytes = b"\0asm\x0d\0\x01\0\x0a".to_vec();
+            bytes.extend(leb(section.len()));
+            bytes.extend(section);
+            let text = inspect("x.wasm", &bytes).unwrap_err().to_string();
+            let quiet = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            assert!(quiet && text.len() < 700 && text.contains("visible characters"), "{text}");
+        }
+    }
+
+    fn leb(number: usize) -> Vec<u8> {
+        let (low, high) = (u8::try_from(number & 0x7f).unwrap(), u8::try_from(number >> 7).unwrap());
+        if high == 0 { vec![low] } else { vec![low | 0x80, high] }
     }
 }

@@ -1,11 +1,13 @@
 //! What an operator decides for a backend: its grants, its limits and its pool. Every default suits the guests of the release.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam_backend::Lease;
+use serde::Serialize;
 
-use crate::{Aws, Directory};
+use crate::{Aws, Directory, Http, Probe};
 
 /// What a backend is given beyond its settings, a log, clocks and random bytes. The default is nothing.
 #[derive(Clone, Debug, Default)]
@@ -15,14 +17,25 @@ pub struct Grants {
     pub directory: Option<Directory>,
     /// Who answers the guest's `aws.send`.
     pub aws: Option<Arc<dyn Aws>>,
+    /// Who answers the guest's requests by `wasi:http`.
+    pub http: Option<Arc<dyn Http>>,
 }
 
 impl Grants {
+    /// What each lets a guest do, in words for the operator.
+    pub fn describe(&self) -> BTreeMap<&'static str, String> {
+        let directory = self.directory.as_ref().map(|directory| ("directory", directory.describe()));
+        let aws = self.aws.as_ref().map(|aws| ("aws", aws.describe()));
+        let http = self.http.as_ref().map(|http| ("http", http.describe()));
+        [directory, aws, http].into_iter().flatten().collect()
+    }
+
     /// Whether the grant of this name, as an inspection names it, is among them.
     pub(crate) fn has(&self, name: &str) -> bool {
         match name {
             "aws" => self.aws.is_some(),
             "directory" => self.directory.is_some(),
+            "http" => self.http.is_some(),
             _ => false,
         }
     }
@@ -71,7 +84,8 @@ impl Default for GuestLimits {
 }
 
 /// How instances are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PoolPolicy {
     /// Instances are used again: a call costs less than a microsecond over the guest's own work.
     #[default]
@@ -102,7 +116,7 @@ impl Default for PoolOptions {
 }
 
 /// All that opening a storage backend needs beside its component.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StorageConfig {
     /// The name in logs and metrics: the operator's, not the guest's.
     pub name: String,
@@ -116,6 +130,8 @@ pub struct StorageConfig {
     pub pool: PoolOptions,
     /// Whether this server may write, where several share the store: what a guest is told of fencing comes from it.
     pub lease: Option<Arc<Lease>>,
+    /// Looks on, and may step in; none in a server.
+    pub probe: Option<Arc<dyn Probe>>,
 }
 
 impl StorageConfig {
@@ -128,6 +144,7 @@ impl StorageConfig {
             limits: GuestLimits::default(),
             pool: PoolOptions::default(),
             lease: None,
+            probe: None,
         }
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
 use crate::cache::Cache;
+use crate::compile::Compiler;
 use crate::inspect::{ImportKind, Inspection, inspect};
 
 /// The largest component that is loaded, in bytes.
@@ -76,6 +78,14 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
+    /// It could not be compiled within the limits.
+    #[error("{name}: it is not compiled: {reason}")]
+    Compile {
+        /// The component's name.
+        name: String,
+        /// What stood against it.
+        reason: String,
+    },
     /// No world of the contract.
     #[error(
         "{name}: this is no backend: {found}; a storage backend exports cofferdam:backend/storage, a seal backend cofferdam:backend/seal"
@@ -112,10 +122,17 @@ pub struct Component {
     name: String,
     inspection: Inspection,
     compiled: wasmtime::component::Component,
+    compiling: Option<Duration>,
 }
 
 impl Component {
-    pub(crate) fn load(engine: &Engine, cache: Option<&Cache>, source: Source) -> Result<Component, LoadError> {
+    /// `compiler` tells from the digest who compiles it if not this process.
+    pub(crate) fn load<'a>(
+        engine: &Engine,
+        cache: Option<&Cache>,
+        compiler: impl FnOnce(&str) -> Option<&'a Compiler>,
+        source: Source,
+    ) -> Result<Component, LoadError> {
         let (name, bytes) = match source {
             Source::File(path) => (path.display().to_string(), read(&path)?),
             Source::Bytes { name, bytes } => (name, bytes),
@@ -124,18 +141,24 @@ impl Component {
         if let Some(import) = inspection.imports.iter().find(|import| import.kind == ImportKind::Unknown) {
             return Err(LoadError::UnknownImport { name, import: import.name.clone() });
         }
-        let compiled = match cache.and_then(|cache| cache.get(engine, &inspection.sha256)) {
-            Some(compiled) => compiled,
-            None => {
-                let compiled = wasmtime::component::Component::from_binary(engine, &bytes)
-                    .map_err(|error| LoadError::Damaged { name: name.clone(), reason: crate::log::bounded(&format!("{error:#}")) })?;
-                if let Some(cache) = cache {
-                    cache.put(&compiled, &inspection.sha256);
-                }
-                compiled
+        if let Some(compiled) = cache.and_then(|cache| cache.get(engine, &inspection.sha256)) {
+            return Ok(Component { name, inspection, compiled, compiling: None });
+        }
+        let begun = Instant::now();
+        let compiled = match compiler(&inspection.sha256) {
+            Some(compiler) => {
+                let code = compiler.compile(&bytes).map_err(|reason| LoadError::Compile { name: name.clone(), reason })?;
+                crate::cache::load(engine, &code)
             }
+            None => wasmtime::component::Component::from_binary(engine, &bytes),
         };
-        Ok(Component { name, inspection, compiled })
+        let damaged = |error| LoadError::Damaged { name: name.clone(), reason: crate::log::bounded(&format!("{error:#}")) };
+        let compiled = compiled.map_err(damaged)?;
+        let compiling = Some(begun.elapsed());
+        if let Some(cache) = cache {
+            cache.put(&compiled, &inspection.sha256);
+        }
+        Ok(Component { name, inspection, compiled, compiling })
     }
 
     /// What it is, what it asks for, and its digest.
@@ -146,6 +169,11 @@ impl Component {
     /// Its file, or the name that was given with its bytes.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long it was compiled; none if its code was kept from an earlier time.
+    pub fn compile_time(&self) -> Option<Duration> {
+        self.compiling
     }
 
     pub(crate) fn compiled(&self) -> &wasmtime::component::Component {

@@ -15,6 +15,7 @@ use crate::pool::{Job, Pool};
 use crate::since_v0_1::exports::lock as wit;
 use crate::since_v0_1::{StorageContract, StorageExports};
 use crate::state::State;
+use crate::stats::PoolStats;
 use crate::storage::check_key;
 
 /// The longest identity of a holder, in bytes.
@@ -29,6 +30,13 @@ pub struct LockBackend {
 impl LockBackend {
     pub(crate) fn new(pool: Arc<Pool<StorageContract>>, limits: Limits) -> LockBackend {
         LockBackend { pool, limits }
+    }
+}
+
+impl LockBackend {
+    /// Adds its instances to the counts.
+    pub(crate) fn count(&self, stats: &mut PoolStats) {
+        self.pool.count(stats);
     }
 }
 

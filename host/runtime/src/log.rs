@@ -1,9 +1,11 @@
 //! A guest's words, made safe for the operator's log: cut, escaped, bounded in rate, and marked with the backend's name.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::metrics;
+use crate::stats::Tally;
 
 /// The longest text of a guest that is kept, in bytes.
 const LONGEST: usize = 4 << 10;
@@ -43,15 +45,14 @@ pub(crate) fn bounded(text: &str) -> String {
 
 /// Control characters, line and paragraph separators, and the marks that turn the direction of text.
 fn unsafe_to_show(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    char.is_control() || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The log of one backend, shared by its instances.
-#[derive(Debug)]
 pub(crate) struct GuestLog {
     backend: Box<str>,
     rate: u32,
+    tally: Arc<Tally>,
     bucket: Mutex<Bucket>,
 }
 
@@ -64,16 +65,19 @@ struct Bucket {
 
 impl GuestLog {
     /// Lets `rate` lines a second through, and twice as many in a burst.
-    pub(crate) fn new(backend: &str, rate: u32) -> GuestLog {
+    pub(crate) fn new(backend: &str, rate: u32, tally: Arc<Tally>) -> GuestLog {
         let bucket = Bucket { tokens: f64::from(rate) * 2.0, filled: Instant::now(), dropped: 0 };
-        GuestLog { backend: backend.into(), rate, bucket: Mutex::new(bucket) }
+        GuestLog { backend: backend.into(), rate, tally, bucket: Mutex::new(bucket) }
     }
 
     /// Writes a line, or drops it if there have been too many.
     pub(crate) fn write(&self, level: Level, message: &str) {
         let dropped = match self.admit(Instant::now()) {
             Some(dropped) => dropped,
-            None => return metrics::log_dropped(&self.backend),
+            None => {
+                self.tally.log_dropped.fetch_add(1, Relaxed);
+                return metrics::log_dropped(&self.backend);
+            }
         };
         let backend = &*self.backend;
         if dropped > 0 {
@@ -129,7 +133,7 @@ mod tests {
 
     #[test]
     fn lines_past_the_rate_are_dropped_and_counted() {
-        let log = GuestLog::new("test", 10);
+        let log = GuestLog::new("test", 10, Arc::default());
         let start = Instant::now();
         let passed = (0..100).filter(|_| log.admit(start).is_some()).count();
         assert_eq!(passed, 20);

@@ -11,6 +11,7 @@
 //!
 //! `outcome` is `ok`, `cancelled`, or the case of the error ([`Error::case`]).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use cofferdam_backend::{Error, Result};
@@ -18,6 +19,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::aws::Purpose;
 use crate::breach::BreachKind;
+use crate::stats::Tally;
 
 /// Calls of a backend.
 pub const CALLS: &str = "coffer.backend.calls";
@@ -50,7 +52,8 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 12] = [
+    /// In the order of their declaration.
+    pub(crate) const ALL: [Operation; 12] = [
         Operation::Get,
         Operation::Put,
         Operation::Delete,
@@ -76,7 +79,7 @@ impl Operation {
         }
     }
 
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Operation::Get => "get",
             Operation::Put => "put",
@@ -98,12 +101,13 @@ impl Operation {
 pub(crate) struct Meter {
     backend: String,
     succeeded: Vec<(Counter, Histogram)>,
+    tally: Arc<Tally>,
 }
 
 impl Meter {
-    pub(crate) fn new(backend: &str) -> Meter {
+    pub(crate) fn new(backend: &str, tally: Arc<Tally>) -> Meter {
         let handles = |operation: Operation| handles(backend, operation, "ok");
-        Meter { succeeded: Operation::ALL.into_iter().map(handles).collect(), backend: backend.to_owned() }
+        Meter { succeeded: Operation::ALL.into_iter().map(handles).collect(), backend: backend.to_owned(), tally }
     }
 
     /// Begins to measure a call.
@@ -113,6 +117,7 @@ impl Meter {
 
     /// Counts an instance lost.
     pub(crate) fn breach(&self, kind: BreachKind) {
+        self.tally.breach(kind);
         counter!(BREACHES, "backend" => self.backend.clone(), "kind" => kind.as_str()).increment(1);
     }
 }
@@ -137,12 +142,17 @@ impl Measure<'_> {
         let elapsed = self.start.elapsed();
         match &result {
             Ok(_) => {
+                self.meter.tally.ended(self.operation, elapsed, None);
                 if let Some((calls, seconds)) = self.meter.succeeded.get(self.operation as usize) {
                     calls.increment(1);
                     seconds.record(elapsed);
                 }
             }
-            Err(error) => self.record(Error::case(error)),
+            Err(error) => {
+                let case = Error::case(error);
+                self.meter.tally.ended(self.operation, elapsed, Some(case));
+                self.record(case);
+            }
         }
         result
     }
@@ -157,6 +167,7 @@ impl Measure<'_> {
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
         if !self.done {
+            self.meter.tally.ended(self.operation, self.start.elapsed(), None);
             self.record("cancelled");
         }
     }

@@ -23,7 +23,9 @@ use crate::breach::Breach;
 use crate::guest::{Contract, Failure, Guest, Instance, OpenError};
 use crate::limits::PoolPolicy;
 use crate::metrics::{Meter, Operation};
+use crate::probe::Measure;
 use crate::state::State;
+use crate::stats::PoolStats;
 
 /// One call: its arguments, and what to do with an instance.
 pub(crate) trait Job<C: Contract>: Send + 'static {
@@ -43,6 +45,7 @@ pub(crate) struct Pool<C: Contract> {
     /// As many as may exist at once. Waiters are served in the order in which they came.
     places: Semaphore,
     idle: Mutex<Vec<Box<Instance<C>>>>,
+    size: usize,
     meter: Meter,
 }
 
@@ -81,8 +84,8 @@ impl<C: Contract> Pool<C> {
     }
 
     fn new(guest: Arc<Guest<C>>, opened: Arc<C::Opened>, size: usize) -> Arc<Pool<C>> {
-        let meter = Meter::new(&guest.backend);
-        Arc::new(Pool { guest, opened, places: Semaphore::new(size), idle: Mutex::default(), meter })
+        let meter = Meter::new(&guest.backend, Arc::clone(&guest.tally));
+        Arc::new(Pool { guest, opened, places: Semaphore::new(size), idle: Mutex::default(), size, meter })
     }
 
     /// A further pool of the same backend: its calls never wait for those of this one.
@@ -144,10 +147,19 @@ impl<C: Contract> Pool<C> {
         let options = &self.guest.pool;
         instance.calls += 1;
         let used = instance.store.data().memory.used();
+        self.guest.tally.memory(used);
         if options.policy == PoolPolicy::Ephemeral || instance.calls >= options.calls || used > options.memory_mark {
             return;
         }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    }
+
+    /// Adds this pool's instances to the counts.
+    pub(crate) fn count(&self, stats: &mut PoolStats) {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.size += self.size;
+        stats.idle += idle.len();
+        stats.memory += idle.iter().map(|instance| instance.store.data().memory.used()).sum::<usize>();
     }
 
     /// Notes the end of an instance.
@@ -168,7 +180,17 @@ async fn execute<C: Contract, J: Job<C>>(place: Place<C>, job: J) -> Result<J::O
         None => Box::new(Box::pin(pool.guest.attached(&pool.opened)).await.map_err(|failure| pool.failed(failure))?),
     };
     pool.guest.wind(&mut instance.store, J::OPERATION.purpose(), pool.guest.time(J::OPERATION));
-    match job.run(&mut instance.store, &instance.exports).await {
+    let mut measure = pool.guest.probe.as_ref().map(|probe| Measure::begin(probe, J::OPERATION));
+    let call = job.run(&mut instance.store, &instance.exports);
+    let result = match &mut measure {
+        None => call.await,
+        Some(measure) => measure.run(call).await,
+    };
+    instance.store.data_mut().unwind();
+    if let Some(measure) = measure {
+        measure.end(&result, instance.store.data_mut());
+    }
+    match result {
         Ok(output) => {
             if !J::ONCE {
                 pool.give_back(instance);

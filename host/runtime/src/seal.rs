@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::aws::{KeyAsked, KeyCall};
 use crate::breach::{Breach, contract};
 use crate::guest::{Failure, Guest, OpenError};
-use crate::inspect::World;
+use crate::inspect::{SEAL_BY_HTTP, World};
 use crate::limits::SealConfig;
 use crate::load::Component;
 use crate::metrics::Operation;
@@ -23,6 +23,7 @@ use crate::pool::{Job, Pool};
 use crate::since_v0_1::exports::seal as wit;
 use crate::since_v0_1::{SealContract, check_identity};
 use crate::state::State;
+use crate::stats::{About, Stats};
 
 /// The longest name of a key of a key service, in bytes.
 const KEY_ID: usize = 2 << 10;
@@ -43,6 +44,13 @@ impl SealBackend {
         if found != World::Seal {
             return Err(OpenError::World { name: component.name().to_owned(), wanted: "seal", found });
         }
+        if config.grants.http.is_some() {
+            if config.grants.aws.is_some() {
+                let reason = "a seal is granted `aws` or `http`, not both: what it learns by the one could leave by the other, unseen; remove a grant";
+                return Err(OpenError::Options { backend: config.name, reason: reason.to_owned() });
+            }
+            tracing::warn!(backend = config.name, sha256 = component.inspect().sha256, "{}", SEAL_BY_HTTP);
+        }
         let guest = Guest::<SealContract>::link(component, config)?;
         let (pool, (name, version, key_id)) = Pool::open(guest, |opened: &wit::Descriptor| {
             check_identity(&opened.name, &opened.version)?;
@@ -51,6 +59,18 @@ impl SealBackend {
         })
         .await?;
         Ok(Arc::new(SealBackend { pool, name, version, key_id }))
+    }
+
+    /// What it is and what it was given.
+    pub fn about(&self) -> &About {
+        &self.pool.guest.about
+    }
+
+    /// What it has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.pool.guest.tally.read();
+        self.pool.count(&mut stats.pool);
+        stats
     }
 
     /// What the guest calls itself.

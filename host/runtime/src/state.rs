@@ -1,7 +1,7 @@
 //! What the host keeps for one instance: its WASI context, its table of handles, and what it has used of its limits.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cofferdam_backend::Lease;
@@ -9,12 +9,17 @@ use metrics::Counter;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtxView;
 
 use crate::aws::{Aws, AwsCall, Purpose};
 use crate::breach::{BreachKind, trap};
+use crate::directory::Access;
 use crate::engine::TICK;
 use crate::limits::{Grants, GuestLimits};
 use crate::log::{GuestLog, Level};
+use crate::probe::{Probe, Probed, Step};
+use crate::stats::Tally;
+use crate::wasi::http::Egress;
 use crate::wasi::stdio::LogPipe;
 
 /// The most tables, memories and core instances of one instance, and elements of a table. Components of every language tried stay far below.
@@ -26,6 +31,8 @@ const PREOPEN: &str = "/data";
 
 /// The data of an instance's store.
 pub(crate) struct State {
+    /// Before the table, and so dropped before it: a request whose body is in the table must know first that its call is over.
+    http: Egress,
     wasi: WasiCtx,
     table: ResourceTable,
     pub(crate) memory: Memory,
@@ -34,7 +41,9 @@ pub(crate) struct State {
     pub(crate) log: Arc<GuestLog>,
     /// Set while the guest handles a key: nothing that it says is kept.
     pub(crate) quiet: Arc<AtomicBool>,
-    pub(crate) sockets_refused: Counter,
+    sockets_refused: Counter,
+    tally: Arc<Tally>,
+    pub(crate) probed: Option<Probed>,
     pub(crate) aws: Option<Arc<dyn Aws>>,
     /// The running call, as far as it sends.
     pub(crate) call: AwsCall,
@@ -42,7 +51,14 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(grants: &Grants, limits: &GuestLimits, log: &Arc<GuestLog>, sockets_refused: &Counter) -> wasmtime::Result<State> {
+    pub(crate) fn new(
+        grants: &Grants,
+        limits: &GuestLimits,
+        log: &Arc<GuestLog>,
+        sockets_refused: &Counter,
+        tally: &Arc<Tally>,
+        probe: Option<&Arc<dyn Probe>>,
+    ) -> wasmtime::Result<State> {
         let mut wasi = WasiCtx::builder();
         wasi.max_random_size(limits.random);
         let quiet = Arc::new(AtomicBool::new(false));
@@ -51,11 +67,17 @@ impl State {
         if let Some(directory) = &grants.directory {
             // The whole call runs on a thread that may block, so no operation needs a thread of its own.
             wasi.allow_blocking_current_thread(true);
-            wasi.preopened_dir(directory.by_descriptor(), PREOPEN, FsPerms::ReadWrite)?;
+            let permissions = match directory.access() {
+                Access::ReadOnly => FsPerms::ReadOnly,
+                Access::ReadWrite => FsPerms::ReadWrite,
+            };
+            wasi.preopened_dir(directory.by_descriptor(), PREOPEN, permissions)?;
         }
+        let probed = probe.map(Probed::new);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         Ok(State {
+            http: Egress::new(grants.http.as_ref(), limits.response, log, &quiet, probed.as_ref()),
             wasi: wasi.build(),
             table,
             memory: Memory { used: 0, most: limits.memory },
@@ -63,6 +85,8 @@ impl State {
             log: Arc::clone(log),
             quiet,
             sockets_refused: sockets_refused.clone(),
+            tally: Arc::clone(tally),
+            probed,
             aws: grants.aws.clone(),
             call: AwsCall::new(Purpose::Attach, Duration::ZERO),
             lease: None,
@@ -72,12 +96,49 @@ impl State {
     /// Grants the next call its computing time, and what it may send.
     pub(crate) fn wind(&mut self, ticks: u64, purpose: Purpose, time: Duration) {
         self.ticks = ticks;
+        self.http.begin(purpose, time);
+        if let Some(probed) = &self.probed {
+            probed.begin();
+        }
         if self.aws.is_some() {
             self.call = AwsCall::new(purpose, time);
         } else {
             // Reading the clock for a deadline that nobody asks for would cost every call.
             self.call.purpose = purpose;
         }
+    }
+
+    /// Ends the call: nothing that it has sent goes on.
+    pub(crate) fn unwind(&mut self) {
+        self.http.end();
+    }
+
+    /// Counts a call of a socket.
+    pub(crate) fn socket_refused(&self, function: &str) {
+        self.sockets_refused.increment(1);
+        self.tally.sockets_refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(probed) = &self.probed {
+            probed.refused(&format!("wasi:sockets {function}"));
+        }
+    }
+
+    /// How many handles the instance holds.
+    pub(crate) fn handles(&mut self) -> usize {
+        self.table.iter_mut().count()
+    }
+
+    /// How many imports the running call has called; known only to a probe.
+    pub(crate) fn imports(&self) -> u32 {
+        self.probed.as_ref().map_or(0, Probed::imports)
+    }
+
+    /// Notes what the probe wants of the next request.
+    pub(crate) fn http_step(&mut self, step: Step) {
+        self.http.hooks.step = step;
+    }
+
+    pub(crate) fn http_view(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http.hooks, table: &mut self.table, ctx: &mut self.http.ctx }
     }
 
     /// At every tick in which the guest computes: lets others run, and ends the call when its time is used up.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Error, Folder, Key, Lock, Operation, Page, Part, Result, ScanPage, Storage};
 
+pub(crate) use self::due::Pools;
 use self::jobs::{Batch, Delete, Get, ListPage, Put, Scan};
 use crate::folders::Folders;
 use crate::guest::{Guest, OpenError};
@@ -18,6 +19,7 @@ use crate::load::Component;
 use crate::lock::LockBackend;
 use crate::pool::Pool;
 use crate::since_v0_1::{StorageContract, descriptor};
+use crate::stats::{About, Stats};
 
 /// The most segments of a scan that the contract knows.
 const SCAN_SEGMENTS: u32 = 1_024;
@@ -31,7 +33,12 @@ pub struct StorageBackend {
 }
 
 impl StorageBackend {
-    pub(crate) async fn open(component: &Component, config: StorageConfig) -> Result<Arc<StorageBackend>, OpenError> {
+    /// Opens the component. After another of the same store it shares what that one knows of folders, and the locks on them: calls of both run side by side.
+    pub(crate) async fn open(
+        component: &Component,
+        config: StorageConfig,
+        previous: Option<&StorageBackend>,
+    ) -> Result<Arc<StorageBackend>, OpenError> {
         let found = component.inspect().world;
         if found == World::Seal {
             return Err(OpenError::World { name: component.name().to_owned(), wanted: "storage", found });
@@ -39,13 +46,36 @@ impl StorageBackend {
         let guest = Guest::<StorageContract>::link(component, config)?;
         let (pool, descriptor) = Pool::open(guest, descriptor).await?;
         let lock = pool.guest.contract.has_lock().then(|| Arc::new(LockBackend::new(pool.beside(1), descriptor.limits)));
-        let folders = Folders::new(descriptor.features.atomic_folders, pool.guest.limits.unknown);
+        let (atomic, unknown) = (descriptor.features.atomic_folders, pool.guest.limits.unknown);
+        let folders = match previous {
+            None => Folders::new(atomic, unknown),
+            Some(previous) => previous
+                .folders
+                .shared(atomic, unknown)
+                .map_err(|reason| OpenError::Options { backend: pool.guest.backend.clone(), reason })?,
+        };
+        folders.pools.add(&pool);
         Ok(Arc::new(StorageBackend { pool, folders, descriptor, lock }))
     }
 
     /// The backend's lock, if it is fit for several servers. Its calls have an instance of their own and never wait behind those of entries.
     pub fn lock(&self) -> Option<Arc<dyn Lock>> {
         self.lock.clone().map(|lock| lock as Arc<dyn Lock>)
+    }
+
+    /// What it is and what it was given.
+    pub fn about(&self) -> &About {
+        &self.pool.guest.about
+    }
+
+    /// What it has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.pool.guest.tally.read();
+        self.pool.count(&mut stats.pool);
+        if let Some(lock) = &self.lock {
+            lock.count(&mut stats.pool);
+        }
+        stats
     }
 
     fn check_value(&self, value: &Bytes) -> Result<()> {

@@ -156,11 +156,11 @@ async fn nothing_is_sent_while_an_instance_is_attached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_given_up_at_the_deadline_of_its_call() {
-    let (service, backend) = open(|config| config.limits.call = Duration::from_millis(200)).await;
-    assert_eq!(backend.get(&key("send/Hang")).await, Err(Error::TimedOut(Duration::from_millis(200))));
+    let (service, backend) = open(|config| config.limits.call = Duration::from_secs(1)).await;
+    assert_eq!(backend.get(&key("send/Hang")).await, Err(Error::TimedOut(Duration::from_secs(1))));
     assert_eq!(service.under_way.load(Ordering::SeqCst), 0);
     // A caller that goes away ends nothing before that.
-    assert!(timeout(Duration::from_millis(20), backend.put(&key("send/Hang"), "".into())).await.is_err());
+    assert!(timeout(Duration::from_millis(250), backend.put(&key("send/Hang"), "".into())).await.is_err());
     assert_eq!(service.under_way.load(Ordering::SeqCst), 1);
     backend.get(&key("send/GetItem")).await.unwrap();
     assert_eq!(service.under_way.load(Ordering::SeqCst), 0);
@@ -168,18 +168,18 @@ async fn a_request_is_given_up_at_the_deadline_of_its_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_of_a_lock_has_a_shorter_deadline_and_an_instance_of_its_own() {
-    let (service, backend) = open(|config| config.limits.lock = Duration::from_millis(200)).await;
+    let (service, backend) = open(|config| config.limits.lock = Duration::from_secs(1)).await;
     let lock = backend.lock().unwrap();
     // Entries: the one instance hangs.
     let hanging = tokio::spawn({
         let backend = Arc::clone(&backend);
         async move { backend.get(&key("send/Hang")).await }
     });
-    sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(250)).await;
     assert!(lock.renew(&key("send/UpdateItem"), "me", 2).await.unwrap());
     let start = Instant::now();
-    assert_eq!(lock.renew(&key("send/Hang"), "me", 2).await, Err(Error::TimedOut(Duration::from_millis(200))));
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(lock.renew(&key("send/Hang"), "me", 2).await, Err(Error::TimedOut(Duration::from_secs(1))));
+    assert!(start.elapsed() < Duration::from_secs(15));
     assert!(lock.renew(&key("send/UpdateItem"), "me", 2).await.unwrap());
     assert_eq!(service.under_way.load(Ordering::SeqCst), 1);
     hanging.abort();
@@ -200,7 +200,7 @@ async fn requests_of_many_instances_are_under_way_at_once() {
         nap.await.unwrap().unwrap();
     }
     let taken = start.elapsed();
-    assert!(taken >= Duration::from_millis(400) && taken < Duration::from_millis(1_000), "two rounds of 200 ms: {taken:?}");
+    assert!(taken >= Duration::from_millis(400) && taken < Duration::from_secs(3), "two rounds of 200 ms: {taken:?}");
 }
 
 /// What each kind of call is told of the fence.

@@ -3,9 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cofferdam_backend::Storage;
+use cofferdam_runtime::{PoolPolicy, World};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder};
 
-use super::{commit, hostile, key};
+use super::{HOSTILE, commit, hostile, key};
 
 /// Keeps counters by name and labels, as `name{label=value,…}`.
 #[derive(Default)]
@@ -62,4 +63,39 @@ fn calls_breaches_and_refused_sockets_are_counted_by_backend_and_outcome() {
     assert_eq!(counters.get("coffer.backend.breaches{backend=main,kind=trap}"), 1);
     assert_eq!(counters.get("coffer.backend.sockets.refused{backend=main}"), 3);
     assert!(counters.get("coffer.backend.log.dropped{backend=main}") > 90_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_tells_what_it_is_and_what_it_did() {
+    let backend = hostile(|config| (config.pool.size, config.limits.log_lines) = (2, 1)).await;
+    let about = backend.about();
+    assert_eq!((about.name.as_str(), about.world, about.contract.as_str()), ("hostile", World::StorageHa, "0.1.0"));
+    assert_eq!(about.sha256, HOSTILE.inspect().sha256);
+    assert!(about.grants.is_empty() && about.policy == PoolPolicy::Warm);
+    let stats = backend.stats();
+    assert_eq!((stats.calls, stats.errors, stats.pool.size, stats.pool.instances, stats.pool.idle), (0, 0, 3, 1, 1));
+    assert!(stats.operations.is_empty() && stats.last_error.is_none() && stats.pool.memory > 0);
+
+    backend.put(&key("a"), "".into()).await.unwrap();
+    for _ in 0..3 {
+        backend.get(&key("a")).await.unwrap();
+    }
+    commit(&backend, "spin").await.unwrap();
+    commit(&backend, "sockets").await.unwrap();
+    commit(&backend, "log-flood").await.unwrap();
+    commit(&backend, "panic").await.unwrap_err();
+    commit(&backend, "error-forge").await.unwrap_err();
+    backend.lock().unwrap().read(&key("core/lock")).await.unwrap();
+    let stats = backend.stats();
+    assert_eq!((stats.calls, stats.errors), (10, 2));
+    let of = |operation: &str| (stats.operations[operation].calls, stats.operations[operation].errors);
+    assert_eq!((of("put"), of("get"), of("lock"), stats.operations.len()), ((1, 0), (8, 2), (1, 0), 3));
+    assert!(stats.operations["get"].max >= 200_000 && stats.operations["get"].p50 <= stats.operations["get"].p90);
+    assert_eq!(stats.breaches, BTreeMap::from([("trap", 1)]));
+    assert_eq!((stats.sockets_refused, stats.pool.instances, stats.pool.idle), (3, 2, 2));
+    assert!(stats.log_dropped > 90_000 && stats.pool.memory_highest > 0);
+    let error = stats.last_error.as_ref().unwrap();
+    assert_eq!((error.operation, error.case), ("get", "denied"));
+    let written = serde_json::to_string(&(about, &stats)).unwrap();
+    assert!(!written.contains("no\\n") && written.contains("\"policy\":\"warm\""), "{written}");
 }

@@ -1,8 +1,8 @@
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
-use cofferdam_runtime::{Directory, DirectoryError};
+use cofferdam_runtime::{Access, Directory, DirectoryError};
 use tempfile::TempDir;
 
 use super::{commit, hostile};
@@ -94,4 +94,65 @@ async fn the_guest_keeps_the_directory_that_was_granted_when_its_path_is_swapped
     let backend = hostile(|config| config.grants.directory = Some(directory)).await;
     assert_eq!(commit(&backend, "directories").await.unwrap(), r#"["/data"]"#);
     assert_eq!(commit(&backend, "read:which").await.unwrap(), "read: granted");
+}
+
+#[test]
+fn a_directory_to_read_may_be_the_administrators_but_others_must_not_write_it() {
+    let (_temporary, path) = made();
+    for mode in [0o755, 0o750, 0o500] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let directory = Directory::open_read_only(&path).unwrap();
+        assert_eq!(directory.access(), Access::ReadOnly);
+        assert!(directory.describe().starts_with("read what is in"), "{}", directory.describe());
+        Directory::open_read_only(&path).unwrap();
+    }
+    for mode in [0o770, 0o722, 0o702] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = Directory::open_read_only(&path).unwrap_err();
+        assert!(matches!(error, DirectoryError::Writable { .. }) && error.to_string().contains(&format!("{mode:04o}")), "{error}");
+    }
+    let (temporary, path) = made();
+    symlink(&path, temporary.path().join("link")).unwrap();
+    assert!(matches!(Directory::open_read_only(&temporary.path().join("link")), Err(DirectoryError::NotADirectory { .. })));
+    assert!(Directory::open_read_only(&temporary.path().join("absent")).is_err());
+}
+
+/// Names, sizes, contents, times, modes and numbers of links of all that is in a directory.
+fn tree(path: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&entry).unwrap();
+        let (modified, links, mode) = (metadata.modified().unwrap(), metadata.nlink(), metadata.mode());
+        let content = if metadata.is_file() { fs::read(&entry).unwrap() } else { Vec::new() };
+        found.push(format!("{} {modified:?} {links} {mode:o} {content:?}", entry.display()));
+        if metadata.is_dir() {
+            found.extend(tree(&entry));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_in_a_directory_to_read_can_be_changed() {
+    let (_temporary, path) = made();
+    fs::write(path.join("own"), "own").unwrap();
+    fs::create_dir(path.join("sub")).unwrap();
+    let before = (tree(&path), fs::metadata(&path).unwrap().modified().unwrap());
+    let read = hostile(|config| config.grants.directory = Some(Directory::open_read_only(&path).unwrap())).await;
+    assert_eq!(commit(&read, "read:own").await.unwrap(), "read: own");
+    let told = commit(&read, "mutations").await.unwrap();
+    let tries: Vec<_> = told.lines().collect();
+    assert!(tries.len() >= 24, "{told}");
+    for line in tries {
+        assert!(line.contains("Err("), "this was let through: {line}");
+    }
+    assert_eq!((tree(&path), fs::metadata(&path).unwrap().modified().unwrap()), before, "{told}");
+
+    // The same tries where they are allowed: most of them come off, so that a refusal above is one.
+    let write = hostile(|config| config.grants.directory = Some(Directory::open(&path, false).unwrap())).await;
+    let told = commit(&write, "mutations").await.unwrap();
+    assert!(told.matches("Ok(").count() >= 12, "{told}");
+    assert_ne!(tree(&path), before.0);
 }

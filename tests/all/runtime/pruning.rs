@@ -30,6 +30,18 @@ async fn pruned(backend: &StorageBackend) -> String {
     commit(backend, "pruned").await.unwrap()
 }
 
+/// The same, once it was asked for any.
+async fn pruned_then(backend: &StorageBackend) -> String {
+    for _ in 0..2_000 {
+        let folders = pruned(backend).await;
+        if !folders.is_empty() {
+            return folders;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing is pruned");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_pruned_from_the_deepest_outwards_and_only_if_nothing_else_is_known_there() {
     let backend = one(|_| {}).await;
@@ -79,8 +91,7 @@ async fn an_error_of_a_prune_is_the_deletes_and_the_delete_may_be_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn puts_below_a_prune_of_unknown_outcome_are_refused_for_a_time() {
-    let backend =
-        one(|config| (config.limits.call, config.limits.unknown) = (Duration::from_millis(200), Duration::from_millis(600))).await;
+    let backend = one(|config| (config.limits.call, config.limits.unknown) = (Duration::from_secs(1), Duration::from_secs(3))).await;
     for misdeed in ["trap", "sleep"] {
         let leaf = key(&format!("x/do-{misdeed}/leaf"));
         put(&backend, leaf.as_str()).await;
@@ -92,20 +103,21 @@ async fn puts_below_a_prune_of_unknown_outcome_are_refused_for_a_time() {
         assert!(matches!(backend.batch(batch).await, Err(Error::Unavailable(_))));
         assert_eq!(backend.get(&key("x/y")).await.unwrap(), None, "the guest was not asked");
         put(&backend, "x/leaf").await;
-        sleep(Duration::from_millis(650)).await;
+        sleep(Duration::from_millis(3_100)).await;
         put(&backend, leaf.as_str()).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_of_a_put_of_unknown_outcome_are_pruned_when_it_can_take_effect_no_more() {
-    let backend = one(|config| config.limits.unknown = Duration::from_millis(300)).await;
+    let backend = one(|config| config.limits.unknown = Duration::from_secs(2)).await;
     assert!(backend.put(&key("do/trap"), "".into()).await.is_err());
     delete(&backend, "do/count").await;
     delete(&backend, "do/count").await;
     assert_eq!(pruned(&backend).await, "");
+    assert_eq!(pruned_then(&backend).await, "do/");
     sleep(Duration::from_millis(500)).await;
-    assert_eq!(pruned(&backend).await, "do/", "once");
+    assert_eq!(pruned(&backend).await, "", "once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,12 +125,10 @@ async fn prunes_are_done_to_the_end_though_nobody_waits_for_them() {
     let backend = one(|_| {}).await;
     // The caller goes during the delete itself.
     assert!(timeout(Duration::from_millis(40), backend.delete(&key("do/nap"))).await.is_err());
-    sleep(Duration::from_millis(400)).await;
-    assert_eq!(pruned(&backend).await, "do/");
+    assert_eq!(pruned_then(&backend).await, "do/");
     // During the first of two prunes.
     assert!(timeout(Duration::from_millis(40), backend.delete(&key("x/do-nap/leaf"))).await.is_err());
-    sleep(Duration::from_millis(400)).await;
-    assert_eq!(pruned(&backend).await, "x/");
+    assert_eq!(pruned_then(&backend).await, "x/");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,21 +136,20 @@ async fn a_prune_that_hangs_holds_off_puts_below_its_folder_and_nothing_else() {
     let backend = hostile(|config| {
         config.pool.size = 2;
         config.pool.wait = Duration::from_millis(100);
-        config.limits.call = Duration::from_secs(1);
+        config.limits.call = Duration::from_secs(6);
     })
     .await;
     let hanging = tokio::spawn({
         let backend = Arc::clone(&backend);
         async move { backend.delete(&key("x/do-sleep/leaf")).await }
     });
-    sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(500)).await;
     assert!(matches!(backend.put(&key("x/do-sleep/other"), "".into()).await, Err(Error::Busy(_))));
-    let start = Instant::now();
     for at in ["x/y", "x/y/z", "y/z", "x"] {
         put(&backend, at).await;
         delete(&backend, at).await;
     }
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(!hanging.is_finished(), "they waited for it");
     assert!(matches!(hanging.await.unwrap(), Err(Error::TimedOut(_))));
 }
 
@@ -161,5 +170,6 @@ async fn puts_and_deletes_of_one_folder_run_at_once() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // One after the other they take more than three seconds.
+    assert!(start.elapsed() < Duration::from_millis(2_500), "{:?}", start.elapsed());
 }

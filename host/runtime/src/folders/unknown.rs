@@ -51,6 +51,11 @@ impl Unknown {
         Unknown { span, any: AtomicBool::new(false), calls: Mutex::default() }
     }
 
+    /// How long a call that was given up may still take effect.
+    pub(super) fn span(&self) -> Duration {
+        self.span
+    }
+
     fn lock(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
 //! Whether a seal did with a key what it was asked, and nothing else.
 //!
 //! The rule: for a backend with a service, a wrapped key is what the service answered and a key that comes back is what the service
-//! decrypted, byte for byte; the guest is a messenger whose word counts for nothing. For a backend without one, only the plainest frauds can be
+//! decrypted, byte for byte; the guest is a messenger whose word counts for nothing. For a backend without one, or with one that it reaches by `http`, only the plainest frauds can be
 //! seen: the key itself, or a common writing of it, in place of the wrapped key.
 
 use std::fmt;

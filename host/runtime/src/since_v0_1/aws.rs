@@ -4,6 +4,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::cofferdam::backend::{aws, fencing};
 use crate::aws::{AwsResponse, AwsSendError, Purpose};
+use crate::probe::{Course, Fault};
 use crate::state::State;
 
 /// Links `aws`. To be done only for a backend that is granted it.
@@ -17,7 +18,42 @@ pub(crate) fn link_fencing(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 impl aws::Host for State {
-    async fn send(&mut self, operation: String, body: Vec<u8>) -> Result<aws::Response, aws::SendError> {
+    async fn send(&mut self, operation: String, body: Vec<u8>) -> wasmtime::Result<Result<aws::Response, aws::SendError>> {
+        let Some(probed) = self.probed.clone() else { return Ok(self.sent(operation, body).await) };
+        match probed.before("cofferdam:backend/aws.send", &operation).await? {
+            Course::Fail(fault) => Ok(failing(fault)),
+            course => {
+                let sent = self.sent(operation, body).await;
+                if let Err(aws::SendError::Refused(text)) = &sent {
+                    probed.refused(&format!("aws {text}"));
+                }
+                if let (Course::Lose, Ok(_)) = (course, &sent) {
+                    if let Some(key) = &mut self.call.key {
+                        // The guest has seen no answer.
+                        key.answered = None;
+                    }
+                    return Ok(Err(aws::SendError::Interrupted("the probe lost the answer".to_owned())));
+                }
+                Ok(sent)
+            }
+        }
+    }
+}
+
+/// How a service fails so.
+fn failing(fault: Fault) -> Result<aws::Response, aws::SendError> {
+    let error = match fault {
+        Fault::Unavailable => return Err(aws::SendError::Unreachable("the probe has the service away".to_owned())),
+        Fault::Denied => "AccessDeniedException",
+        Fault::Throttled => "ThrottlingException",
+        Fault::Full => "LimitExceededException",
+    };
+    let headers = vec![("x-amzn-errortype".to_owned(), error.to_owned())];
+    Ok(aws::Response { status: 400, headers, body: format!(r#"{{"__type":"{error}","message":"by the probe"}}"#).into_bytes() })
+}
+
+impl State {
+    async fn sent(&mut self, operation: String, body: Vec<u8>) -> Result<aws::Response, aws::SendError> {
         let Some(granted) = self.aws.clone() else {
             return Err(aws::SendError::Refused("this backend is not granted aws".to_owned()));
         };
@@ -38,11 +74,14 @@ impl aws::Host for State {
 }
 
 impl fencing::Host for State {
-    fn current(&mut self) -> Option<fencing::Fence> {
-        if self.call.purpose != Purpose::Mutation {
-            return None;
+    fn current(&mut self) -> wasmtime::Result<Option<fencing::Fence>> {
+        if let Some(probed) = &self.probed {
+            probed.before_on_thread("cofferdam:backend/fencing.current", "")?;
         }
-        let fence = self.lease.as_ref()?.fence()?;
-        Some(fencing::Fence { key: fence.key.as_str().to_owned(), identity: fence.identity })
+        if self.call.purpose != Purpose::Mutation {
+            return Ok(None);
+        }
+        let fence = self.lease.as_ref().and_then(|lease| lease.fence());
+        Ok(fence.map(|fence| fencing::Fence { key: fence.key.as_str().to_owned(), identity: fence.identity }))
     }
 }

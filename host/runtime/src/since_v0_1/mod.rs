@@ -36,7 +36,11 @@ mod bindings {
             }
         ",
         world: "cofferdam:host/every",
-        imports: { "cofferdam:backend/aws.send": async },
+        imports: {
+            "cofferdam:backend/aws.send": async | trappable,
+            "cofferdam:backend/fencing.current": trappable,
+            "cofferdam:backend/log.write": trappable,
+        },
         exports: { default: async },
     });
 }
@@ -48,9 +52,12 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 impl log::Host for State {
-    fn write(&mut self, level: log::Level, message: String) {
+    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        if let Some(probed) = &self.probed {
+            probed.before_on_thread("cofferdam:backend/log.write", "")?;
+        }
         if self.quiet.load(Ordering::Relaxed) {
-            return;
+            return Ok(());
         }
         let level = match level {
             log::Level::Trace => Level::Trace,
@@ -60,6 +67,7 @@ impl log::Host for State {
             log::Level::Error => Level::Error,
         };
         self.log.write(level, &message);
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The rule: what is due is done. It runs in a task of its own, also when whoever deleted has gone away since.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cofferdam_backend::{Error, Result};
 use tokio::runtime::Handle;
@@ -12,6 +12,23 @@ use crate::folders::Folders;
 use crate::folders::prune::{Deferred, Suspects};
 use crate::pool::Pool;
 use crate::since_v0_1::StorageContract;
+
+/// The pools that serve one store, oldest first: what is due outlives the backend that has left it.
+#[derive(Default)]
+pub(crate) struct Pools(Mutex<Vec<Weak<Pool<StorageContract>>>>);
+
+impl Pools {
+    pub(super) fn add(&self, pool: &Arc<Pool<StorageContract>>) {
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
+    }
+
+    /// The oldest: a newer one may not have been taken into service.
+    fn any(&self) -> Option<Arc<Pool<StorageContract>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(Weak::upgrade)
+    }
+}
 
 /// Prunes that are due. Dropped, they are done all the same.
 pub(super) struct Due(Option<Sweep>);
@@ -52,7 +69,7 @@ impl Sweep {
         let Sweep { pool, folders, suspects } = self;
         let (result, deferred) = sweep(&pool, &folders, suspects).await;
         if let Some(deferred) = deferred {
-            tokio::spawn(later(Arc::downgrade(&pool), folders, deferred));
+            tokio::spawn(later(folders, deferred));
         }
         result
     }
@@ -63,12 +80,12 @@ async fn sweep(pool: &Arc<Pool<StorageContract>>, folders: &Arc<Folders>, suspec
 }
 
 /// Prunes when no put that was given up can take effect any more.
-async fn later(pool: Weak<Pool<StorageContract>>, folders: Arc<Folders>, deferred: Deferred) {
+async fn later(folders: Arc<Folders>, deferred: Deferred) {
     let mut next = Some(deferred);
     while let Some(deferred) = next {
         tokio::time::sleep_until(deferred.until.into()).await;
         let suspects = deferred.resume(&folders);
-        let Some(pool) = pool.upgrade() else { return };
+        let Some(pool) = folders.pools.any() else { return };
         let result;
         (result, next) = sweep(&pool, &folders, suspects).await;
         if let Err(error) = result {

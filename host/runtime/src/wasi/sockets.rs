@@ -64,7 +64,7 @@ fn refuse(stubs: &mut LinkerInstance<'_, State>, name: &str, function: &Componen
     stubs.func_new_async(name, move |mut store, _, arguments, results| {
         let function = Arc::clone(&function);
         Box::new(async move {
-            store.data().sockets_refused.increment(1);
+            store.data().socket_refused(&function);
             for argument in arguments {
                 // A handle that was lent for the call must be given back in it.
                 if let Val::Resource(lent) = argument {

@@ -6,6 +6,7 @@
 
 mod honest;
 mod misdeeds;
+mod mutations;
 
 use cofferdam::backend::types::{Error, Limits, Setting};
 use exports::cofferdam::backend::lock;

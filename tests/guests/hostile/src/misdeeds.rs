@@ -10,7 +10,7 @@ use wasip2::sockets;
 
 use crate::cofferdam::backend::log::{Level, write};
 use crate::cofferdam::backend::types::Error;
-use crate::honest;
+use crate::{honest, mutations};
 
 /// Commits the misdeed, or tells what came of the attempt.
 pub fn commit(name: &str) -> Result<Vec<u8>, Error> {
@@ -96,6 +96,7 @@ pub fn commit(name: &str) -> Result<Vec<u8>, Error> {
             Ok(format!("{read:?} {line:?}").into())
         }
         "sockets" => Ok(sockets().into()),
+        "mutations" => Ok(mutations::try_all().into()),
         "directories" => Ok(format!("{:?}", get_directories().into_iter().map(|(_, name)| name).collect::<Vec<_>>()).into()),
         "known-folders" => Ok(honest::last_known().to_string().into()),
         "pruned" => Ok(honest::pruned().into()),
