@@ -5,8 +5,51 @@
 //! - [`Settings`]: the operator's stanza, typed, where an unknown or misspelt name is an error.
 //! - [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`]: lines for the operator's log. Never a value, never a secret.
 //! - [`aws`]: requests to the service that the operator bound the backend to.
+//! - `http` (feature `http`): requests to the servers that the operator granted.
 //!
-//! A guest is a `cdylib` built for `wasm32-wasip2`. This one stores nothing beyond its own instance, which no backend for real use may do, but it is whole:
+//! # Errors
+//!
+//! The case of an [`Error`] is what the host acts on; the text is for the operator's log alone, at most 4 KiB of it, and holds no value and no secret.
+//!
+//! | case | return it when | the host |
+//! |---|---|---|
+//! | `Unavailable` | the engine does not answer, or not in time | may try again at once |
+//! | `Throttled(ms)` | the engine asks for less | waits that long before it tries again |
+//! | `InvalidKey` | the grammar allows the key and the engine does not; nothing was changed | tells the caller |
+//! | `TooLarge` | key, value or batch is over a limit; nothing was changed | tells the caller |
+//! | `Configuration` | a setting is missing, unknown or of no use; from `open` and `attach` alone | does not start with it |
+//! | `Denied` | a permission is missing: name it | does not try again |
+//! | `Corrupt` | what is stored is not what this guest writes | reports the entry, and never overwrites it for that |
+//! | `Conflict` | another writer got in between; of an atomic batch, or of a fence | decides whether to start anew |
+//! | `Unsupported` | the backend does not offer this function | does without |
+//! | `Exhausted` | the operator must provide more: a disk, a quota | does not try again |
+//!
+//! After an error of a mutation it is open whether it took place, unless the case says that nothing was changed. A panic is no error: it ends the instance, and the call fails
+//! as one that trapped. So return errors, and do not unwrap.
+//!
+//! # Limits
+//!
+//! The [`Limits`] that `open` returns are the guest's own: the host checks them before it calls, so that a key or value that arrives fits. Beside them the operator
+//! caps each instance; these are the defaults, and a breach ends call and instance:
+//!
+//! | what | at most |
+//! |---|---|
+//! | memory | 128 MiB; past 16 MiB, or after a million calls, an instance is replaced after its call |
+//! | computing in one call | 5 s |
+//! | one call in all | 30 s; `open` 120 s, a call of a lock 5 s |
+//! | one answer to the host, or one call of an import | 36 MiB |
+//! | handles (files, streams, requests) at a time | 40 |
+//! | lines of the log | 50 in a second, over all instances |
+//!
+//! # Instances
+//!
+//! An instance has one call at a time. Calls of one backend run on several instances, which share no memory and end at any time, so that a `thread_local` is the place for what `attach`
+//! read from the settings, and for nothing that another call needs later.
+//!
+//! # An example
+//!
+//! A guest is a `cdylib` built for `wasm32-wasip2`. This one stores nothing beyond its own instance, which no backend for real use may do (`coffer plugin test` says so by name:
+//! `contract/instances-share-nothing`), but it is whole. `coffer plugin new` makes a project with one that keeps every promise.
 //!
 //! ```
 //! use std::cell::RefCell;
@@ -85,6 +128,8 @@
 //! ```
 
 pub mod bindings;
+#[cfg(feature = "http")]
+pub mod http;
 mod log;
 mod settings;
 

@@ -1,0 +1,9 @@
+//! What every way out of the host shares: a rate, the authorities that are trusted, and a connection to the first address that answers.
+
+mod first;
+mod rate;
+mod roots;
+
+pub use first::first;
+pub use rate::Rate;
+pub use roots::{RootsError, roots};
