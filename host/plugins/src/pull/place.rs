@@ -1,0 +1,79 @@
+//! Where a component goes once it has come.
+
+use super::{Fetched, Options, PullError, Pulled, Reference};
+use crate::lock::{LOCK_FILE, LockEntry};
+use crate::signature::{EXTENSION, MAX_FILE, Signature};
+use crate::{Check, MAX_COMPONENT, PinError, pins, read_regular, sha256};
+use std::ffi::OsStr;
+use std::path::Path;
+
+/// The file of a backend.
+pub(super) fn file_name(name: &str) -> Result<String, PullError> {
+    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > 100 || !name.chars().all(letters) {
+        return Err(PullError::Name(name.to_owned()));
+    }
+    Ok(format!("{name}.wasm"))
+}
+
+/// Writes the component, its signature and its pin, while nobody else changes the lock file.
+pub(super) fn place(file: &str, fetched: Fetched, reference: &Reference, options: &Options, check: Check<'_>) -> Result<Pulled, PullError> {
+    let signature = signature(fetched.signature, reference, options.signature.as_deref())?;
+    let component = fetched.component;
+    let digest = sha256(&component);
+    let path = options.directory.join(file);
+    let signature_name = format!("{file}{EXTENSION}");
+    let kind = check(file, &component).map_err(|reason| PinError::Unfit { path: path.clone(), reason })?;
+    let mut exists = None;
+    let outcome = pins::change(&options.directory, |directory, lock| {
+        let before = directory.read(OsStr::new(file), MAX_COMPONENT)?.map(|bytes| sha256(&bytes));
+        let unchanged = before.as_ref() == Some(&digest);
+        if let Some(before) = before.filter(|_| !unchanged && !options.force) {
+            exists = Some(before);
+            return Ok(None);
+        }
+        if !unchanged {
+            // The old signature first: between the two steps it would not fit.
+            pins::remove(directory, &signature_name)?;
+            pins::write(directory, file, &component)?;
+        }
+        if let Some(signature) = &signature {
+            pins::write(directory, &signature_name, signature)?;
+        }
+        if options.pin && lock.plugins.get(file).is_none_or(|entry| entry.sha256 != digest || entry.kind != kind) {
+            lock.plugins.insert(file.to_owned(), LockEntry { sha256: digest.clone(), kind, pinned: pins::now() });
+        }
+        Ok(Some(unchanged))
+    })?;
+    let (Some(unchanged), None) = (outcome, &exists) else {
+        return Err(PullError::Exists { path, sha256: exists.unwrap_or_default() });
+    };
+    tracing::debug!(file = %path.display(), sha256 = %digest, lock = LOCK_FILE, "component fetched");
+    Ok(Pulled {
+        sha256: digest,
+        size: u64::try_from(component.len()).unwrap_or(u64::MAX),
+        reference: reference.to_string(),
+        signature: signature.map(|_| options.directory.join(&signature_name)),
+        pinned: options.pin,
+        unchanged,
+        file: path,
+    })
+}
+
+/// The signature that goes beside the component: a signature by its form; whether it counts is found when the component is loaded.
+fn signature(fetched: Option<Vec<u8>>, reference: &Reference, file: Option<&Path>) -> Result<Option<Vec<u8>>, PullError> {
+    let (from, bytes) = match (file, fetched) {
+        (Some(path), _) => (path.display().to_string(), Some(read(path)?)),
+        (None, fetched) => (format!("the signature in {reference}"), fetched),
+    };
+    if let Some(bytes) = &bytes {
+        Signature::parse(bytes).map_err(|error| PullError::Signature { from, error })?;
+    }
+    Ok(bytes)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PullError> {
+    // One byte more than a signature may have is none.
+    let read = read_regular(path, MAX_FILE).map_err(|error| PullError::Read { path: path.to_owned(), error })?;
+    Ok(read.unwrap_or_default())
+}

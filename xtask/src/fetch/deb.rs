@@ -1,0 +1,89 @@
+//! Servers from Debian's archive, for tests against the real thing: unpacked into `.tools/deb`, never installed, and their scripts not run.
+//!
+//! A machine that cannot have them (another distribution, another processor) goes without; there the tests that want them say that they are skipped, and
+//! fail if `CI` is set.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::stage::run;
+
+/// A package, and the programs in it that the tests run.
+struct Package {
+    name: &'static str,
+    version: &'static str,
+    architecture: &'static str,
+    sha256: &'static str,
+    programs: &'static [&'static str],
+}
+
+/// Of Debian 12.
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "docker-registry",
+        version: "2.8.2+ds1-1",
+        architecture: "amd64",
+        sha256: "a9bd06c0e006854608f8469b4371743f40604ad90975532bb3b7ceeb72fe2913",
+        programs: &["usr/bin/docker-registry"],
+    },
+    Package {
+        name: "etcd-server",
+        version: "3.4.23-4+b4",
+        architecture: "amd64",
+        sha256: "3a9445d4560ad6de1c375756b2a17d97713df44cbd20a658c871fe108af7ef5d",
+        programs: &["usr/bin/etcd"],
+    },
+];
+
+/// Unpacks the packages, each into `deb/NAME`, unless that has been done from the same pins.
+pub(super) fn fetch(tools: &Path) -> Result<()> {
+    for package in PACKAGES {
+        let to = tools.join("deb").join(package.name);
+        let stamp = to.join("pin");
+        let pin = format!("{} {}\n", package.version, package.sha256);
+        let present = fs::read_to_string(&stamp).is_ok_and(|text| text == pin);
+        if present && package.programs.iter().all(|program| to.join(program).is_file()) {
+            println!("    {} is up to date", to.display());
+            continue;
+        }
+        let _ = fs::remove_dir_all(&to);
+        fs::create_dir_all(&to)?;
+        let Some(file) = download(package, &to)? else { continue };
+        let digest = hex::encode(Sha256::digest(fs::read(&file)?));
+        if digest != package.sha256 {
+            bail!("{} has the SHA-256 {digest}, expected {}", file.display(), package.sha256);
+        }
+        run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(&to))?;
+        fs::remove_file(&file)?;
+        for program in package.programs {
+            if !to.join(program).is_file() {
+                bail!("{program} is not in {}", package.name);
+            }
+        }
+        fs::write(&stamp, pin)?;
+        println!("    {} {} in {}", package.name, package.version, to.display());
+    }
+    Ok(())
+}
+
+/// Has apt fetch the package. `None`, and a line that says why, if it cannot.
+fn download(package: &Package, to: &Path) -> Result<Option<std::path::PathBuf>> {
+    let wanted = format!("{}:{}={}", package.name, package.architecture, package.version);
+    let output = match Command::new("apt-get").current_dir(to).args(["-q", "download", &wanted]).output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("    without {}: apt-get: {error}", package.name);
+            return Ok(None);
+        }
+    };
+    if !output.status.success() {
+        println!("    without {}: {}", package.name, String::from_utf8_lossy(&output.stderr).trim());
+        return Ok(None);
+    }
+    let mut files = fs::read_dir(to)?.filter_map(Result::ok).map(|entry| entry.path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "deb")).context("apt-get downloaded no file").map(Some)
+}
