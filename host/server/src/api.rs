@@ -1,7 +1,7 @@
 //! Every request of every listener: from HTTP to the vault's request, and back.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cofferdam_vault::core::Core;
@@ -17,6 +17,7 @@ use crate::body::{self, BodyError};
 use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
 use crate::metrics::Metrics;
+use crate::plugins::Plugins;
 use crate::{elsewhere, query, sys};
 
 /// The media type that a PATCH must have.
@@ -26,11 +27,12 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 pub(crate) struct Api {
     pub(crate) core: Arc<Core>,
     pub(crate) metrics: Metrics,
+    pub(crate) plugins: OnceLock<Arc<dyn Plugins>>,
 }
 
 impl Api {
     pub(crate) fn new(core: Arc<Core>, metrics: Metrics) -> Api {
-        Api { core, metrics }
+        Api { core, metrics, plugins: OnceLock::new() }
     }
 
     /// Answers a request within the listener's bounds. What a mutation has begun goes on after the time is up.
@@ -144,7 +146,7 @@ impl Api {
     }
 }
 
-fn operation(method: &Method, parameters: &[(String, String)]) -> Result<Operation, Answer> {
+pub(crate) fn operation(method: &Method, parameters: &[(String, String)]) -> Result<Operation, Answer> {
     Ok(match method.as_str() {
         "GET" => {
             let Some((_, wanted)) = parameters.iter().find(|(name, _)| name == "list") else { return Ok(Operation::Read) };
@@ -162,7 +164,7 @@ fn operation(method: &Method, parameters: &[(String, String)]) -> Result<Operati
     })
 }
 
-fn check_patch_type(headers: &HeaderMap) -> Result<(), Answer> {
+pub(crate) fn check_patch_type(headers: &HeaderMap) -> Result<(), Answer> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case(MERGE_PATCH) {
@@ -173,7 +175,7 @@ fn check_patch_type(headers: &HeaderMap) -> Result<(), Answer> {
 }
 
 /// Only the root namespace is served. Names as Vault's clients send them.
-fn check_namespace(headers: &HeaderMap) -> Result<(), Answer> {
+pub(crate) fn check_namespace(headers: &HeaderMap) -> Result<(), Answer> {
     match headers.get("x-vault-namespace").map(|value| value.to_str().unwrap_or("?").trim_matches('/')) {
         None | Some("" | "root") => Ok(()),
         Some(_) => Err(envelope::errors(StatusCode::NOT_FOUND, &["namespace not found"])),
@@ -181,7 +183,7 @@ fn check_namespace(headers: &HeaderMap) -> Result<(), Answer> {
 }
 
 /// The token of a request, from either header that clients use.
-fn token(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+pub(crate) fn token(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let own = headers.get("x-vault-token").and_then(|value| value.to_str().ok());
     let bearer = || headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
     own.or_else(bearer).map(str::trim).filter(|token| !token.is_empty()).map(|token| Zeroizing::new(token.to_owned()))
@@ -200,7 +202,7 @@ pub(crate) fn body_failed(error: &BodyError) -> Answer {
 }
 
 /// The same path without empty, `.` and `..` segments, if it has any: Vault's router sends clients there.
-fn cleaned(path: &str) -> Option<String> {
+pub(crate) fn cleaned(path: &str) -> Option<String> {
     if !path.split('/').rev().skip(1).any(str::is_empty) && !path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return None;
     }
@@ -219,7 +221,7 @@ fn cleaned(path: &str) -> Option<String> {
     Some(clean)
 }
 
-fn redirect(path: &str, query: Option<&str>) -> Answer {
+pub(crate) fn redirect(path: &str, query: Option<&str>) -> Answer {
     let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     let mut answer = envelope::raw(StatusCode::TEMPORARY_REDIRECT, Bytes::new());
     match HeaderValue::try_from(target) {

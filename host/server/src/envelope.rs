@@ -67,9 +67,14 @@ pub(crate) fn done(request_id: &str, response: &Response) -> Answer {
     }
 }
 
-/// The answer to a request that was not done. What the log alone may say is logged here, under the request's id.
+/// The answer to a request that was not done.
 pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
-    use cofferdam_backend::Error as Backend;
+    let (status, text) = told(request_id, error);
+    errors(status, text.as_deref().as_slice())
+}
+
+/// Its status and text. What the log alone may say is logged here, under the request's id.
+pub(crate) fn told(request_id: &str, error: &Error) -> (StatusCode, Option<String>) {
     let internal = |status| {
         tracing::error!(request_id, %error, "request failed");
         (status, format!("internal error (request {request_id})"))
@@ -78,10 +83,10 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
         Error::BadRequest(text) => (StatusCode::BAD_REQUEST, text.clone()),
         Error::PermissionDenied => (StatusCode::FORBIDDEN, "permission denied".to_owned()),
         Error::Forbidden(text) => (StatusCode::FORBIDDEN, text.clone()),
-        Error::NotFound => return errors(StatusCode::NOT_FOUND, &[]),
+        Error::NotFound => return (StatusCode::NOT_FOUND, None),
         Error::NoRoute(text) => (StatusCode::NOT_FOUND, text.clone()),
         Error::UnsupportedOperation => (StatusCode::METHOD_NOT_ALLOWED, one_error("unsupported operation")),
-        Error::WrongMethod => return errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
+        Error::WrongMethod => return (StatusCode::METHOD_NOT_ALLOWED, None),
         Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed".to_owned()),
         Error::Standby => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         Error::LeadershipLost => {
@@ -91,7 +96,7 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
         Error::Refused(text) => (StatusCode::INTERNAL_SERVER_ERROR, text.clone()),
         Error::NotInitialized => (StatusCode::BAD_REQUEST, error.to_string()),
         Error::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text.clone()),
-        Error::Storage(Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Busy(_) | Backend::TimedOut(_)) => {
+        Error::Storage(source) if for_now(source) => {
             tracing::warn!(request_id, %error, "request failed for now");
             (StatusCode::SERVICE_UNAVAILABLE, format!("storage is not available, try again (request {request_id})"))
         }
@@ -99,7 +104,7 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
             tracing::error!(request_id, %error, "storage failed");
             (StatusCode::INTERNAL_SERVER_ERROR, format!("storage error: {} (request {request_id})", backend.case()))
         }
-        Error::Seal { source: Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Busy(_) | Backend::TimedOut(_), .. } => {
+        Error::Seal { source, .. } if for_now(source) => {
             tracing::warn!(request_id, %error, "request failed for now");
             (StatusCode::SERVICE_UNAVAILABLE, format!("the seal's key service is not available, try again (request {request_id})"))
         }
@@ -109,7 +114,13 @@ pub(crate) fn failed(request_id: &str, error: &Error) -> Answer {
         }
         _ => internal(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    errors(status, &[&text])
+    (status, Some(text))
+}
+
+/// Whether a backend's error says that it may work later.
+fn for_now(error: &cofferdam_backend::Error) -> bool {
+    use cofferdam_backend::Error::{Busy, Quarantined, Throttled, TimedOut, Unavailable};
+    matches!(error, Unavailable(_) | Throttled(_) | Busy(_) | Quarantined(_) | TimedOut(_))
 }
 
 /// How Vault prints a single error of a list of errors.

@@ -7,8 +7,11 @@ mod api;
 mod body;
 mod elsewhere;
 mod envelope;
+#[doc(hidden)]
+pub mod fuzz;
 mod listener;
 mod metrics;
+mod plugins;
 mod query;
 mod serve;
 mod shares;
@@ -17,6 +20,7 @@ mod tls;
 
 pub use listener::{BindError, ListenerConfig};
 pub use metrics::Metrics;
+pub use plugins::{Plugins, Reloaded, UnknownPlugin};
 pub use serve::{Reload, Server, ServerOptions};
 pub use tls::{TlsConfig, TlsError, TlsVersion};
 

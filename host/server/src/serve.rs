@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::api::Api;
 use crate::listener::{BindError, Listener, ListenerConfig};
 use crate::metrics::Metrics;
+use crate::plugins::Plugins;
 use crate::tls::{Tls, TlsError};
 
 /// What holds for all listeners.
@@ -61,6 +62,11 @@ impl Server {
     /// Where the listeners are bound, in the order of the configuration.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// Answers `sys/plugins` through these, from now on; only the first count.
+    pub fn serve_plugins(&self, plugins: Arc<dyn Plugins>) {
+        drop(self.api.plugins.set(plugins));
     }
 
     /// A handle for rereading the certificates of all listeners while they run.

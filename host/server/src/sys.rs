@@ -1,10 +1,10 @@
-//! The paths that want no token: status, init, unseal, health, leader, and what [`crate::shares`] answers; and metrics.
+//! The paths that want no token: status, init, unseal, health, leader, and what [`crate::shares`] answers; and metrics and plugins.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use cofferdam_vault::core::{Health, InitRequest, UnsealRequest, decode_token};
-use cofferdam_vault::logical::{Operation, Result};
+use cofferdam_vault::logical::{Error, Operation, Result};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -15,8 +15,8 @@ use crate::api::{Api, body_failed};
 use crate::body::{self, BodyError};
 use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
-use crate::query;
 use crate::shares::{self, ByShares};
+use crate::{plugins, query};
 
 /// A path that this module answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub(crate) enum Endpoint {
     Leader,
     Metrics,
     DecodeToken,
+    Plugins(plugins::Asked),
     /// Rekeys and root tokens by shares, without a token.
     ByShares(ByShares),
 }
@@ -43,7 +44,7 @@ impl Endpoint {
             "sys/leader" => Endpoint::Leader,
             "sys/metrics" => Endpoint::Metrics,
             "sys/decode-token" => Endpoint::DecodeToken,
-            _ => return ByShares::of(path).map(Endpoint::ByShares),
+            _ => return plugins::Asked::of(path).map(Endpoint::Plugins).or_else(|| ByShares::of(path).map(Endpoint::ByShares)),
         })
     }
 }
@@ -82,11 +83,20 @@ pub(crate) async fn answer(
             Err(answer) => return answer,
         },
         Endpoint::SealStatus if method == Method::GET => {
-            core.seal_status().await.map(|status| envelope::json_answer(StatusCode::OK, &status))
+            let status = core.seal_status().await;
+            return status.map_or_else(|error| failed_beside(api, &request_id, &error), |status| api.troubled(StatusCode::OK, status));
         }
-        Endpoint::Health if method == Method::GET || method == Method::HEAD => match Codes::read(parameters) {
-            Ok(codes) => core.health().await.map(|health| envelope::json_answer(codes.of(&health), &health)),
-            Err(answer) => return answer,
+        Endpoint::Health if method == Method::GET || method == Method::HEAD => {
+            let codes = match Codes::read(parameters) {
+                Ok(codes) => codes,
+                Err(answer) => return answer,
+            };
+            let code = |health: &Health| if api.storage_lost() { StatusCode::SERVICE_UNAVAILABLE } else { codes.of(health) };
+            let health = core.health().await;
+            return health.map_or_else(|error| failed_beside(api, &request_id, &error), |health| api.troubled(code(&health), health));
+        }
+        Endpoint::Plugins(asked) => match asked.answer(api, head, body, remote).await {
+            Ok(answer) | Err(answer) => return answer,
         },
         Endpoint::Leader if method == Method::GET => core.leader().map(|leader| envelope::json_answer(StatusCode::OK, &leader)),
         Endpoint::Metrics if method == Method::GET => metrics(api, &head.headers, listener, remote).await,
@@ -102,6 +112,12 @@ pub(crate) async fn answer(
         _ => return envelope::errors(StatusCode::METHOD_NOT_ALLOWED, &[]),
     };
     done.unwrap_or_else(|error| api.failed(&request_id, &error, &head.uri))
+}
+
+/// Why there is no status, and what is wrong with plugins, which may be the reason.
+fn failed_beside(api: &Api, request_id: &str, error: &Error) -> Answer {
+    let (status, text) = envelope::told(request_id, error);
+    api.troubled(status, json!({ "errors": text.as_slice() }))
 }
 
 pub(crate) fn parse<T: DeserializeOwned + Default>(bytes: &Bytes) -> Result<T, Answer> {

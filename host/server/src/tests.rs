@@ -2,6 +2,7 @@
 
 mod client;
 mod ha;
+mod plugins;
 mod shares;
 mod tls;
 
@@ -39,6 +40,7 @@ fn options() -> Options {
         cache: true,
         ha: None,
         seal: cofferdam_vault::seal::SealOptions::default(),
+        audit: cofferdam_vault::audit::AuditOptions::default(),
     }
 }
 
@@ -68,8 +70,13 @@ impl Running {
     }
 
     async fn start_core(core: Arc<Core>, config: ListenerConfig, options: ServerOptions) -> Running {
+        Running::start_prepared(core, config, options, |_| {}).await
+    }
+
+    async fn start_prepared(core: Arc<Core>, config: ListenerConfig, options: ServerOptions, prepare: impl FnOnce(&Server)) -> Running {
         let metrics = Metrics::of(PrometheusBuilder::new().build_recorder().handle());
         let server = Server::bind(core, vec![config], metrics, options).await.unwrap();
+        prepare(&server);
         let client = Client::plain(server.addresses()[0]);
         let reload = server.reload_handle();
         let (stop, stopped) = oneshot::channel();
@@ -79,12 +86,18 @@ impl Running {
 
     async fn unsealed() -> (Running, String) {
         let running = Running::start(listener(None)).await;
-        let made = running.client.send("PUT", "sys/init", None, r#"{"secret_shares":1,"secret_threshold":1}"#).await;
+        let root = running.unseal().await;
+        (running, root)
+    }
+
+    /// Makes a vault and unseals it; gives its root token.
+    async fn unseal(&self) -> String {
+        let made = self.client.send("PUT", "sys/init", None, r#"{"secret_shares":1,"secret_threshold":1}"#).await;
         assert_eq!(made.status, 200, "{made:?}");
         let key = made.json()["keys"][0].as_str().unwrap().to_owned();
-        let opened = running.client.send("PUT", "sys/unseal", None, &json!({ "key": key }).to_string()).await;
+        let opened = self.client.send("PUT", "sys/unseal", None, &json!({ "key": key }).to_string()).await;
         assert_eq!(opened.json()["sealed"], false, "{opened:?}");
-        (running, made.json()["root_token"].as_str().unwrap().to_owned())
+        made.json()["root_token"].as_str().unwrap().to_owned()
     }
 
     async fn stop(mut self) {
@@ -165,6 +178,20 @@ async fn bad_requests_get_the_status_and_text_of_vault() {
     assert!(errors(&malformed)[0].as_str().unwrap().starts_with("failed to decode JSON input"), "{malformed:?}");
     let large = client.send("PUT", "cubbyhole/x", root, &json!({ "a": "x".repeat(65 << 10) }).to_string()).await;
     assert_eq!((large.status, errors(&large)), (413, json!(["http: request body too large"])));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_still_sends_what_is_too_large_gets_to_reading_the_refusal() {
+    let (running, root) = Running::unsealed().await;
+    let mut begun = running.client.begin("PUT", "cubbyhole/x", Some(&root)).await;
+    // The limit is passed with the sixth.
+    for _ in 0..10 {
+        begun.more(&"x".repeat(12 << 10)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refused = begun.finish("x").await;
+    assert_eq!((refused.status, errors(&refused)), (413, json!(["http: request body too large"])));
     running.stop().await;
 }
 

@@ -94,6 +94,11 @@ impl Begun {
         matches!(end, Ok(Ok(_)) | Ok(Err(_)))
     }
 
+    /// Sends a piece of the body.
+    pub(super) async fn more(&mut self, body: &str) {
+        self.0.write_all(format!("{:x}\r\n{body}\r\n", body.len()).as_bytes()).await.unwrap();
+    }
+
     pub(super) async fn finish(self, body: &str) -> Reply {
         exchange(self.0, format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes()).await.unwrap()
     }

@@ -32,7 +32,8 @@ async fn start(shared: &Shared, api_addr: &str) -> Server {
     let ha = HaOptions { lock: Arc::new(node.clone()), lease: node.lease().clone(), times };
     let options = Options { api_addr: api_addr.to_owned(), ha: Some(ha), ..options() };
     let core = Core::new(Arc::new(node.clone()), options);
-    let running = Running::start_core(core.clone(), listener(None), ServerOptions::default()).await;
+    let serve = |server: &crate::Server| server.serve_plugins(Arc::new(super::plugins::Scripted::default()));
+    let running = Running::start_prepared(core.clone(), listener(None), ServerOptions::default(), serve).await;
     Server { running, core, node }
 }
 
@@ -83,6 +84,11 @@ async fn a_standby_tells_that_it_is_one_and_sends_clients_to_the_active_server()
         let sent = client.send(method, path, root, if method == "PUT" { r#"{"data":{}}"# } else { "" }).await;
         let location = format!("http://first.example:8200/v1/{path}");
         assert_eq!((sent.status, sent.header("location"), sent.text().as_str()), (307, location.as_str(), ""), "{path}");
+    }
+    // Its plugins are its own: who asks for them is not sent to another server.
+    for (method, path) in [("GET", "sys/plugins"), ("PUT", "sys/plugins/reload")] {
+        let refused = client.send(method, path, root, "").await;
+        assert!(refused.status == 503 && errors(&refused)[0].as_str().unwrap().contains("SIGHUP"), "{refused:?}");
     }
     let seal = client.send("PUT", "sys/seal", root, "").await;
     let text = "vault cannot seal when in standby mode; please restart instead";
