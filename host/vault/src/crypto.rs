@@ -64,6 +64,17 @@ pub fn sha256_hex(parts: &[&[u8]]) -> String {
     digest_hex(&digest::SHA256, parts)
 }
 
+/// SHA-256 of the parts one after another.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
 fn digest_hex(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> String {
     let mut context = digest::Context::new(algorithm);
     for part in parts {

@@ -1,10 +1,13 @@
 //! The vault: everything between a request and the storage, knowing no wasm, no HTTP and no AWS.
 
+pub mod audit;
 pub mod barrier;
 pub(crate) mod cache;
 pub mod core;
 pub mod crypto;
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ha;
 pub mod keyring;
 pub mod kv;

@@ -85,6 +85,10 @@ pub struct Auth {
     pub num_uses: i64,
     /// The entity, empty if none.
     pub entity_id: String,
+    /// The token's name for people; for the audit log.
+    pub display_name: String,
+    /// When the token was made, in seconds since 1970, if that was before this request; for the audit log.
+    pub issue_time: Option<i64>,
 }
 
 /// Without the token.

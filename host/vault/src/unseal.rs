@@ -6,6 +6,7 @@
 
 mod attempt;
 mod auto;
+pub(crate) mod fuzz;
 pub(crate) mod generate_root;
 mod init;
 mod journal;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Options;
 use super::boot::{self, Cluster};
+use crate::audit::Audit;
 use crate::barrier::Barrier;
 use crate::lease::clock::Clock;
 use crate::logical::{Error, Result};
@@ -20,6 +21,7 @@ pub(crate) struct Active {
     pub(crate) mounts: Mounts,
     pub(crate) policies: Arc<policy::Store>,
     pub(crate) tokens: Arc<token::Store>,
+    pub(crate) audit: Arc<Audit>,
     /// Moves of mounts that were asked for, by their ids: from, to. They are done by the time the id is known.
     pub(crate) remounts: Mutex<BTreeMap<String, (String, String)>>,
 }
@@ -30,6 +32,7 @@ impl Active {
         let tables = Tables::load(barrier).await?;
         let view = |prefix: &str| View::new(barrier.clone(), prefix);
         boot::audit_tables(barrier).await?;
+        let audit = Arc::new(Audit::open(view(""), options.audit.clone()).await?);
         let cluster = boot::cluster(barrier, options.cluster_name.as_deref()).await?;
         let clock = Clock::default();
         let policies = Arc::new(policy::Store::new(view("sys/policy/"), clock.clone()));
@@ -56,7 +59,7 @@ impl Active {
         };
         let mounts = Mounts::open(tables, engines).await?;
         tokens.start();
-        Ok(Active { cluster, mounts, policies, tokens, remounts: Mutex::default() })
+        Ok(Active { cluster, mounts, policies, tokens, audit, remounts: Mutex::default() })
     }
 
     /// Stops timers. The keys are wiped by the caller.

@@ -9,7 +9,7 @@ use crate::logical::{Error, Result};
 /// The name and id of the cluster.
 pub(crate) const CLUSTER: &str = "core/cluster/local/info";
 
-/// The tables of audit devices. There are none here; Vault and OpenBao want the tables to exist.
+/// The tables of audit devices. Vault and OpenBao want them to exist.
 const AUDIT_TABLES: [&str; 2] = ["core/audit", "core/local-audit"];
 
 /// How clients know one vault from another.
@@ -34,7 +34,7 @@ pub(crate) async fn cluster(barrier: &Barrier, name: Option<&str>) -> Result<Clu
     Ok(cluster)
 }
 
-/// Makes the entries that this server only keeps for others.
+/// Makes the tables of audit devices.
 pub(crate) async fn audit_tables(barrier: &Barrier) -> Result<()> {
     for key in AUDIT_TABLES {
         if barrier.get(key).await?.is_none() {

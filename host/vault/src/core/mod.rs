@@ -27,6 +27,7 @@ use base64::engine::general_purpose::STANDARD;
 use cofferdam_backend::Storage;
 use zeroize::Zeroizing;
 
+use crate::audit::AuditOptions;
 use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
 use crate::ha::{Guard, Ha, HaOptions};
 use crate::logical::{Error, Result};
@@ -77,6 +78,8 @@ pub struct Options {
     pub ha: Option<HaOptions>,
     /// What the vault is sealed by.
     pub seal: SealOptions,
+    /// Where requests are recorded.
+    pub audit: AuditOptions,
 }
 
 /// One vault on one storage. Made sealed; every method may be called at any time and from any task.

@@ -1,12 +1,14 @@
 //! The way of a request: is the vault open, who asks, may they, which mount answers.
 //!
-//! The order is OpenBao's. A use of a token with a limited number of uses is counted even if the request is then denied. What a client wrote never gets into
+//! The order is OpenBao's. What is decided of a request, and what became of it, goes to the audit devices: the first before the request is done, the
+//! second before its answer leaves. A use of a token with a limited number of uses is counted even if the request is then denied. What a client wrote never gets into
 //! a metric's label.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Active, Core, to_the_end};
+use crate::audit::Trail;
 use crate::logical::{Error, Operation, Request, Response, Result};
 use crate::mounts::{Handler, no_route};
 use crate::system;
@@ -14,7 +16,7 @@ use crate::token::Caller;
 
 /// System paths that want `sudo` besides the capability for the operation, as Vault and OpenBao list them. A `*` at the end stands
 /// for anything.
-const SUDO: [&str; 25] = [
+const SUDO: [&str; 26] = [
     "sys/audit",
     "sys/audit/*",
     "sys/auth/*",
@@ -27,6 +29,8 @@ const SUDO: [&str; 25] = [
     "sys/leases/revoke-force/*",
     "sys/leases/revoke-prefix/*",
     "sys/plugins/catalog/*",
+    // Not a path of theirs.
+    "sys/plugins/reload",
     "sys/raw",
     "sys/raw/*",
     "sys/remount",
@@ -81,7 +85,15 @@ impl Core {
         }
     }
 
-    /// Whether the request's token may do this, without doing it: for paths that the server answers itself.
+    /// Has the audit devices open their files again, so that one that was renamed is let go.
+    pub fn reopen_audit(&self) {
+        if let Ok(active) = self.active() {
+            active.audit.reopen();
+        }
+    }
+
+    /// Whether the request's token may do this, without doing it: for paths that the server answers itself. The audit devices are told
+    /// the decision, not the answer.
     pub async fn authorize(&self, request: &Request) -> Result<()> {
         self.while_leading(self.authorize_now(request)).await
     }
@@ -89,11 +101,9 @@ impl Core {
     async fn authorize_now(&self, request: &Request) -> Result<()> {
         let _under_way = self.requests.clone().read_owned().await;
         let active = self.active()?;
-        let caller = caller(&active, request).await?.ok_or(Error::PermissionDenied)?;
-        if caller.entry.num_uses != 0 || !caller.acl.allows(request.operation, &request.path, &request.data) {
-            return Err(Error::PermissionDenied);
-        }
-        Ok(())
+        let mut trail = Trail::of(&active, request);
+        let outcome = authorized(&active, request, &mut trail).await;
+        trail.end(outcome.map(|()| Response::empty())).await.map(drop)
     }
 
     async fn answer(self: &Arc<Self>, mut request: Request) -> Result<Response> {
@@ -121,22 +131,9 @@ impl Core {
             if request.operation == Operation::List && !request.path.is_empty() && !request.path.ends_with('/') {
                 request.path.push('/');
             }
-            let Some(caller) = caller(&active, &request).await? else { return system::public(&active, &request) };
-            request.caller = Some(caller.clone());
-            if checks_itself(&request.path) {
-                request.path = request.path.split_off("sys/".len());
-                return system::handle(self, &active, &caller, &request).await;
-            }
-            let tokens = active.tokens.clone();
-            let last = {
-                let (tokens, caller) = (tokens.clone(), caller.clone());
-                if caller.entry.num_uses == 0 { false } else { to_the_end(async move { tokens.spend(&caller).await }).await? }
-            };
-            let response = self.checked(&active, &caller, &mut request).await;
-            if last {
-                to_the_end(async move { tokens.revoke(&caller.entry.id).await }).await?;
-            }
-            response?
+            let mut trail = Trail::of(&active, &request);
+            let outcome = self.attended(&active, &mut request, &mut trail).await;
+            trail.end(outcome).await?
         };
         if seals {
             self.shutdown().await;
@@ -147,7 +144,37 @@ impl Core {
         Ok(response)
     }
 
-    async fn checked(self: &Arc<Self>, active: &Arc<Active>, caller: &Caller, request: &mut Request) -> Result<Response> {
+    async fn attended(self: &Arc<Self>, active: &Arc<Active>, request: &mut Request, trail: &mut Trail) -> Result<Response> {
+        let Some(caller) = caller(active, request).await? else {
+            trail.allowed(Vec::new).await?;
+            return system::public(active, request);
+        };
+        request.caller = Some(caller.clone());
+        trail.caller(&caller);
+        if checks_itself(&request.path) {
+            trail.allowed(Vec::new).await?;
+            request.path = request.path.split_off("sys/".len());
+            return system::handle(self, active, &caller, request).await;
+        }
+        let tokens = active.tokens.clone();
+        let last = {
+            let (tokens, caller) = (tokens.clone(), caller.clone());
+            if caller.entry.num_uses == 0 { false } else { to_the_end(async move { tokens.spend(&caller).await }).await? }
+        };
+        let response = self.checked(active, &caller, request, trail).await;
+        if last {
+            to_the_end(async move { tokens.revoke(&caller.entry.id).await }).await?;
+        }
+        response
+    }
+
+    async fn checked(
+        self: &Arc<Self>,
+        active: &Arc<Active>,
+        caller: &Caller,
+        request: &mut Request,
+        trail: &mut Trail,
+    ) -> Result<Response> {
         let entered = active.mounts.enter(&request.path).await;
         let path = request.path.clone();
         // The system backend takes some paths with a slash at their end too: policies see them without, as they name them.
@@ -157,18 +184,21 @@ impl Core {
         };
         if let Some((mount, _, rest)) = &entered {
             request.path.clone_from(rest);
-            // Only policies make a difference between the two.
+            // Only policies and the audit log make a difference between the two.
             if request.operation == Operation::Update
-                && !caller.acl.root()
+                && (!caller.acl.root() || trail.on())
                 && let Handler::Engine(engine) = &mount.handler
                 && engine.exists(request).await? == Some(false)
             {
                 request.operation = Operation::Create;
+                trail.operation(request.operation);
             }
         }
         if !caller.acl.allows(request.operation, &path, &request.data) || (wants_sudo(&path) && !caller.acl.sudo(&path)) {
+            trail.denied();
             return Err(denied_by_policy());
         }
+        trail.allowed(|| caller.acl.granting(request.operation, &path)).await?;
         let Some((mount, guard, _)) = entered else { return Err(no_route(&path)) };
         let begun = Instant::now();
         let response = match &mount.handler {
@@ -188,6 +218,18 @@ impl Core {
 /// The error of a request that the token's policies do not allow. Its text is not that of a token that does not count.
 fn denied_by_policy() -> Error {
     Error::Forbidden("1 error occurred:\n\t* permission denied\n\n".to_owned())
+}
+
+async fn authorized(active: &Arc<Active>, request: &Request, trail: &mut Trail) -> Result<()> {
+    let caller = caller(active, request).await?.ok_or(Error::PermissionDenied)?;
+    trail.caller(&caller);
+    let path = &request.path;
+    let allowed = caller.acl.allows(request.operation, path, &request.data) && (!wants_sudo(path) || caller.acl.sudo(path));
+    if caller.entry.num_uses != 0 || !allowed {
+        trail.denied();
+        return Err(Error::PermissionDenied);
+    }
+    trail.allowed(|| caller.acl.granting(request.operation, &request.path)).await
 }
 
 /// Who asks. None if nobody does and the path allows it.

@@ -32,6 +32,7 @@ pub(crate) fn options() -> Options {
         cache: true,
         ha: None,
         seal: crate::seal::SealOptions::default(),
+        audit: crate::audit::AuditOptions::default(),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn write(address: &str) -> Result<Vec<u8>> {
 }
 
 /// The address in what another server left; very old ones left nothing else.
-pub(super) fn read(stored: &[u8]) -> String {
+pub(crate) fn read(stored: &[u8]) -> String {
     match serde_json::from_slice::<Advertisement>(stored) {
         Ok(advertisement) => advertisement.redirect_addr,
         Err(_) => String::from_utf8_lossy(stored).trim().to_owned(),

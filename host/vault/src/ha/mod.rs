@@ -29,7 +29,7 @@
 //! | `vault_ha_renew_failures` | counter | renewals without an answer |
 //! | `vault_ha_takeover_seconds` | histogram | from the lock's acquisition to the first request that can be served |
 
-mod advertisement;
+pub(crate) mod advertisement;
 mod contender;
 mod guard;
 mod hold;

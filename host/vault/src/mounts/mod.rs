@@ -21,7 +21,7 @@ pub(crate) use change::{Created, Tune};
 pub(crate) use engines::Engines;
 pub(crate) use entry::{Entry, options_value, seconds};
 pub(crate) use router::{Handler, Mount, Routes};
-pub(crate) use table::empty_audit_table;
+pub(crate) use table::{Table, empty_audit_table};
 pub(crate) use tables::Tables;
 
 /// The mounts of an unsealed vault.

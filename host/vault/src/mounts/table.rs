@@ -17,6 +17,9 @@ use super::entry::Entry;
 use crate::logical::{Error, Fields, Result};
 use crate::view::View;
 
+/// The longest text of a table: some 50,000 mounts. A packed table that unpacks to more is none that a server wrote.
+const LONGEST: u64 = 32 << 20;
+
 /// One of the four tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -82,6 +85,11 @@ impl Table {
         Table { kind: place.kind().to_owned(), entries: None, other: Fields::new() }
     }
 
+    /// A table of audit devices, empty.
+    pub(crate) fn audit() -> Table {
+        Table { kind: "audit".to_owned(), ..Table::default() }
+    }
+
     /// Its mounts.
     pub(crate) fn entries(&self) -> &[Entry] {
         self.entries.as_deref().unwrap_or_default()
@@ -96,16 +104,8 @@ impl Table {
     pub(crate) fn decode(key: &str, stored: &[u8]) -> Result<Table> {
         let damaged = |reason: String| Error::Damaged(format!("{key}: {reason}"));
         let text = match stored.split_first() {
-            Some((b'G', rest)) => {
-                let mut text = Vec::new();
-                GzDecoder::new(rest).read_to_end(&mut text).map_err(|error| damaged(format!("gzip: {error}")))?;
-                text
-            }
-            Some((b'S', rest)) => {
-                let mut text = Vec::new();
-                snap::read::FrameDecoder::new(rest).read_to_end(&mut text).map_err(|error| damaged(format!("snappy: {error}")))?;
-                text
-            }
+            Some((b'G', rest)) => unpacked(GzDecoder::new(rest)).map_err(|reason| damaged(format!("gzip: {reason}")))?,
+            Some((b'S', rest)) => unpacked(snap::read::FrameDecoder::new(rest)).map_err(|reason| damaged(format!("snappy: {reason}")))?,
             Some((b'4' | b'L', _)) => {
                 return Err(damaged(
                     "is compressed with lz4 or lzw, which only old releases of Vault wrote; have Vault rewrite it (tune a mount)"
@@ -157,9 +157,15 @@ impl Table {
     }
 }
 
+fn unpacked(reader: impl Read) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    reader.take(LONGEST + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if u64::try_from(text.len()).is_ok_and(|len| len <= LONGEST) { Ok(text) } else { Err(format!("unpacks to more than {LONGEST} bytes")) }
+}
+
 /// The table of audit devices without any, as it is stored.
 pub(crate) fn empty_audit_table() -> Result<Vec<u8>> {
-    Table { kind: "audit".to_owned(), ..Table::default() }.encode()
+    Table::audit().encode()
 }
 
 async fn per_mount_entries(root: &View, place: Place) -> Result<Vec<String>> {

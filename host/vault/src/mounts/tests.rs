@@ -211,3 +211,18 @@ fn accessors_and_paths_of_auth_mounts_carry_their_family() {
     assert_eq!(entry.api_path(), "auth/token/");
     assert_eq!(entry.storage_prefix(), format!("auth/{}/", entry.uuid));
 }
+
+#[test]
+fn a_table_that_unpacks_to_too_much_is_damaged_before_it_is_unpacked() {
+    use std::io::Write as _;
+    let nothing = vec![b' '; 33 << 20];
+    let mut gzip = flate2::write::GzEncoder::new(vec![b'G'], flate2::Compression::best());
+    gzip.write_all(&nothing).unwrap();
+    let mut snappy = snap::write::FrameEncoder::new(vec![b'S']);
+    snappy.write_all(&nothing).unwrap();
+    for packed in [gzip.finish().unwrap(), snappy.into_inner().unwrap()] {
+        assert!(packed.len() < 2 << 20, "{}", packed.len());
+        let error = Table::decode("core/mounts", &packed).unwrap_err();
+        assert!(matches!(&error, Error::Damaged(text) if text.contains("unpacks to more than")), "{error}");
+    }
+}

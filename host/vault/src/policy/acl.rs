@@ -20,12 +20,14 @@ pub struct Acl {
     prefixes: BTreeMap<String, Rules>,
     /// By pattern.
     segments: BTreeMap<String, Rules>,
+    /// What it was made of.
+    policies: Vec<Arc<Policy>>,
 }
 
 impl Acl {
     /// The sum of the policies. [`Error::Internal`] if `root` is one of several, which no token may have.
     pub fn new(policies: &[Arc<Policy>]) -> Result<Acl> {
-        let mut acl = Acl::default();
+        let mut acl = Acl { policies: policies.to_vec(), ..Acl::default() };
         for policy in policies {
             if policy.name == ROOT {
                 if policies.len() != 1 {
@@ -67,6 +69,25 @@ impl Acl {
         }
         rules.required.iter().all(|name| data.contains_key(name))
             && (data.is_empty() || rules.denied.denied_pass(data) && rules.allowed.allowed_pass(data))
+    }
+
+    /// The names of the policies that give what the operation needs, in the rule that counts for the path; for the audit log.
+    pub fn granting(&self, operation: Operation, path: &str) -> Vec<String> {
+        let needed = Capability::needed(operation);
+        let found = self.rules(operation == Operation::List, path);
+        let grants = |policy: &Policy| {
+            self.root
+                || policy.rules.iter().any(|(pattern, rules)| {
+                    let merged = match pattern {
+                        Pattern::Exact(path) => self.exact.get(path),
+                        Pattern::Prefix(prefix) => self.prefixes.get(prefix),
+                        Pattern::Segments(pattern) => self.segments.get(pattern),
+                        Pattern::Identity(_) => None,
+                    };
+                    rules.capabilities.has(needed) && merged.zip(found).is_some_and(|(merged, found)| std::ptr::eq(merged, found))
+                })
+        };
+        self.policies.iter().filter(|policy| grants(policy)).map(|policy| policy.name.clone()).collect()
     }
 
     /// Whether the path may be used by a token without sudo's help: `sudo` is given, or all is.

@@ -3,6 +3,7 @@
 //! Answers, statuses and texts are those of OpenBao 2.7.2, asked with the same requests. What this server does not offer answers as a path
 //! that does not exist.
 
+mod audit;
 mod capabilities;
 mod internal;
 mod keys;
@@ -66,22 +67,14 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("generate-root-token", _) => rekey::generate_root(&call, rest, request).await,
         // The core does it when this is answered.
         ("seal" | "step-down", "") if writes => Ok(Response::empty()),
-        ("audit", "") if request.operation == Operation::Read => Ok(Response::data(Fields::new())),
-        ("audit", _) if writes => Err(Error::bad_request("cannot enable an audit device: this server does not offer any")),
+        ("audit", _) => audit::devices(&call, rest, request).await,
+        ("audit-hash", _) => audit::hash(&call, rest, request),
         ("ha-status", "") if request.operation == Operation::Read => Ok(internal::ha_status(&call)),
         ("config", "cors") if request.operation == Operation::Read => {
             Ok(Response { flatten: true, ..Response::data(object([("enabled", false.into())])) })
         }
         (
-            "capabilities"
-            | "capabilities-self"
-            | "capabilities-accessor"
-            | "key-status"
-            | "seal"
-            | "step-down"
-            | "audit"
-            | "ha-status"
-            | "config",
+            "capabilities" | "capabilities-self" | "capabilities-accessor" | "key-status" | "seal" | "step-down" | "ha-status" | "config",
             "" | "cors",
         ) => Err(Error::UnsupportedOperation),
         _ => Err(unsupported_path()),

@@ -348,6 +348,8 @@ async fn what_there_is_not_says_so() {
     }
     assert_eq!(vault.read("sys/audit").await.unwrap(), json!({}));
     assert!(text(vault.write("sys/audit/x", json!({"type": "file"})).await).contains("audit"));
+    assert!(matches!(vault.read("sys/audit/x").await, Err(Error::UnsupportedOperation)));
+    assert!(matches!(vault.write("sys/audit", Value::Null).await, Err(Error::UnsupportedOperation)));
     assert_eq!(vault.read("sys/ha-status").await.unwrap()["nodes"][0]["active_node"], true);
 }
 

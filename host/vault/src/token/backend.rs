@@ -182,7 +182,8 @@ impl Backend {
         let increment = Body(&request.data).increment()?;
         let renewed = self.store.renew(inner, increment).await?;
         let (entry, lease, warnings) = renewed.ok_or_else(|| Error::bad_request("token not found"))?;
-        let auth: Auth = self.store.auth(&entry, lease.ttl, lease.renewable, Zeroizing::new(external.to_owned()));
+        let auth = self.store.auth(&entry, lease.ttl, lease.renewable, Zeroizing::new(external.to_owned()));
+        let auth = Auth { issue_time: Some(entry.creation_time), ..auth };
         Ok(Response { auth: Some(Box::new(auth)), warnings, ..Response::default() })
     }
 

@@ -155,6 +155,8 @@ impl Store {
             orphan: entry.parent.is_empty(),
             num_uses: entry.num_uses,
             entity_id: entry.entity_id.clone(),
+            display_name: entry.display_name.clone(),
+            issue_time: None,
         }
     }
 }

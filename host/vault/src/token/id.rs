@@ -54,6 +54,11 @@ impl Ids {
         Ok(Ids { salt: read_or_make(tokens, SALT).await?, key: read_or_make(core, HMAC_KEY).await? })
     }
 
+    /// With this salt and this key.
+    pub(super) fn of(salt: &[u8], key: &[u8]) -> Ids {
+        Ids { salt: Zeroizing::new(salt.to_vec()), key: Zeroizing::new(key.to_vec()) }
+    }
+
     /// The name under which the storage has a token or an accessor.
     pub(crate) fn salted(&self, id: &str) -> String {
         if id.contains('.') {

@@ -10,6 +10,7 @@ mod create;
 mod cubbyhole;
 mod entry;
 mod fields;
+pub(crate) mod fuzz;
 mod id;
 mod leases;
 mod revoke;

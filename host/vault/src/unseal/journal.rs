@@ -86,7 +86,7 @@ impl Change {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Journal {
+pub(super) struct Journal {
     /// Names it.
     id: String,
     changes: Vec<Step>,
@@ -106,7 +106,7 @@ fn hash(value: Option<&Bytes>) -> Option<String> {
 }
 
 impl Journal {
-    fn parse(stored: &[u8]) -> Result<Journal> {
+    pub(super) fn parse(stored: &[u8]) -> Result<Journal> {
         serde_json::from_slice(stored).map_err(|error| {
             Error::Damaged(format!(
                 "{JOURNAL_PATH}: {error}: a change of the seal's entries was cut off and cannot be finished; restore the storage from a backup"

@@ -200,5 +200,9 @@ fn neither() -> Error {
 
 /// Whether waiting may help.
 fn passing(error: &Error) -> bool {
-    matches!(error, Error::Seal { source: Backend::Unavailable(_) | Backend::Throttled(_) | Backend::TimedOut(_), .. } | Error::Storage(_))
+    matches!(
+        error,
+        Error::Seal { source: Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Quarantined(_) | Backend::TimedOut(_), .. }
+            | Error::Storage(_)
+    )
 }

@@ -9,6 +9,7 @@
 
 mod config;
 mod data;
+pub(crate) mod fuzz;
 mod metadata;
 mod names;
 mod policy;

@@ -38,7 +38,7 @@ impl Step {
 }
 
 impl Journal {
-    pub(super) fn overlay(&self) -> Result<Overlay> {
+    pub(in crate::unseal) fn overlay(&self) -> Result<Overlay> {
         self.changes.iter().map(|step| Ok((step.path.clone(), step.after()?))).collect()
     }
 }

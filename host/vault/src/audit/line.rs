@@ -1,0 +1,371 @@
+//! An entry as a line of JSON: Vault's members, in OpenBao's order, without those that are empty.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::hash::{Hasher, Salt};
+use super::record::{Record, Stage, told};
+use super::settings::Settings;
+use crate::crypto;
+use crate::keyring::rfc3339_nano;
+use crate::logical::{Auth, Error, Fields, Operation, Response, Result};
+use crate::mounts::Mount;
+use crate::token;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    auth: Who<'a>,
+    request: Asked<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<Answered<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+struct Who<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accessor: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    display_name: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    policies: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    token_policies: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_results: Option<Results<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Value>,
+    #[serde(skip_serializing_if = "is_zero")]
+    num_uses: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    remaining_uses: i64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    entity_id: &'a str,
+    token_type: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    token_ttl: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_issue_time: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    allowed: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    granting_policies: Vec<Granting<'a>>,
+}
+
+#[derive(Serialize)]
+struct Granting<'a> {
+    name: &'a str,
+    namespace_id: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    operation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_point: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_accessor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_running_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_token_accessor: Option<String>,
+    namespace: Namespace,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    data: Fields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_port: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct Namespace {
+    id: &'static str,
+}
+
+#[derive(Serialize)]
+struct Answered<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<Who<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_point: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_accessor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_running_plugin_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_class: Option<&'static str>,
+    /// kv v1 answers with a lease time, and so, in Vault, with a secret that has no lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<Fields>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    data: Fields,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+/// The line of an entry, with its end.
+pub(super) fn of(record: &Record, stage: Stage<'_>, settings: &Settings, salt: &Salt) -> Result<Zeroizing<Vec<u8>>> {
+    let writing = Writing { record, settings, salt };
+    let line = Line {
+        time: rfc3339_nano(OffsetDateTime::now_utc()),
+        kind: stage.kind(),
+        auth: writing.who(),
+        request: writing.asked(),
+        response: match stage {
+            Stage::Request(_) => None,
+            Stage::Response(outcome) => Some(writing.answered(outcome)),
+        },
+        error: stage.error(),
+    };
+    let mut text = Zeroizing::new(Vec::with_capacity(2048));
+    text.extend_from_slice(settings.prefix.as_bytes());
+    serde_json::to_writer(&mut *text, &line).map_err(|error| Error::Internal(format!("writing an audit entry: {error}")))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+struct Writing<'a> {
+    record: &'a Record,
+    settings: &'a Settings,
+    salt: &'a Salt,
+}
+
+impl<'a> Writing<'a> {
+    fn secret(&self, text: &str) -> Option<String> {
+        (!text.is_empty()).then(|| if self.settings.raw { text.to_owned() } else { self.salt.hash(text) })
+    }
+
+    fn accessor(&self, text: &str) -> Option<String> {
+        if self.settings.hmac_accessor { self.secret(text) } else { Some(text.to_owned()).filter(|text| !text.is_empty()) }
+    }
+
+    fn data(&self, fields: &Fields, plain: Option<&[String]>, times: bool) -> Fields {
+        if self.settings.raw {
+            return fields.clone();
+        }
+        Hasher { salt: self.salt, plain: plain.unwrap_or_default(), times }.fields(fields)
+    }
+
+    fn token(&self) -> Option<String> {
+        self.record.token.as_ref().and_then(|token| self.secret(token))
+    }
+
+    fn who(&self) -> Who<'a> {
+        let record = self.record;
+        let results = record.verdict.as_ref().map(|(allowed, granting)| Results {
+            allowed: *allowed,
+            granting_policies: granting.iter().map(|name| Granting { name, namespace_id: "root", kind: "acl" }).collect(),
+        });
+        let Some(caller) = &record.caller else {
+            return Who { policy_results: results, token_type: "default", ..Who::default() };
+        };
+        let entry: &token::Entry = &caller.entry;
+        Who {
+            client_token: self.token(),
+            accessor: self.accessor(&entry.accessor),
+            display_name: &entry.display_name,
+            policies: &entry.policies,
+            token_policies: &entry.policies,
+            policy_results: results,
+            metadata: entry.meta.as_ref().filter(|meta| !meta.is_empty()).map(|meta| json!(meta)),
+            num_uses: 0,
+            remaining_uses: entry.num_uses.max(0),
+            entity_id: &entry.entity_id,
+            token_type: match entry.kind {
+                1 => "service",
+                2 => "batch",
+                _ => "default",
+            },
+            token_ttl: if record.last { 0 } else { whole_seconds(entry.ttl) },
+            token_issue_time: Some(entry.creation_time).filter(|_| !record.last).and_then(moment),
+        }
+    }
+
+    fn asked(&self) -> Asked<'a> {
+        let record = self.record;
+        let mount = record.mount.as_deref();
+        let caller = record.caller.as_deref();
+        let plain = mount.and_then(|mount| mount.entry.config.audit_non_hmac_request_keys.as_deref());
+        Asked {
+            id: &record.id,
+            client_id: caller.filter(|_| !record.last).map(|caller| client_id(&caller.entry)),
+            operation: name(record.operation),
+            mount_point: mount.map(|mount| mount.entry.api_path()),
+            mount_type: mount.map(|mount| mount.entry.kind.as_str()),
+            mount_accessor: self.mount_accessor(),
+            mount_running_version: mount.map(|_| record.version.as_str()),
+            mount_class: mount.map(class),
+            client_token: self.token(),
+            client_token_accessor: caller.and_then(|caller| self.accessor(&caller.entry.accessor)),
+            namespace: Namespace { id: "root" },
+            path: &record.path,
+            data: self.data(&record.data, plain, false),
+            remote_address: record.remote.map(|remote| remote.ip().to_canonical().to_string()),
+            remote_port: record.remote.map(|remote| remote.port()),
+        }
+    }
+
+    fn mount_accessor(&self) -> Option<&'a str> {
+        let written = matches!(self.record.operation, Operation::Create | Operation::Update) && self.record.verdict.is_some();
+        self.record.mount.as_deref().filter(|_| written || self.record.reached).map(|mount| mount.entry.accessor.as_str())
+    }
+
+    fn answered(&self, outcome: &'a Result<Response>) -> Answered<'a> {
+        let record = self.record;
+        let mount = record.mount.as_deref();
+        let response = outcome.as_ref().ok();
+        let data = match outcome {
+            Ok(response) => self.answer_data(response, mount),
+            Err(error) => {
+                let told = told(error).map(|text| ("error".to_owned(), text.into()));
+                self.data(&told.into_iter().collect(), None, false)
+            }
+        };
+        Answered {
+            auth: response.and_then(|response| response.auth.as_deref()).map(|auth| self.given(auth)),
+            mount_point: mount.map(|mount| mount.entry.api_path()),
+            mount_type: mount.map(|mount| mount.entry.kind.as_str()),
+            mount_accessor: self.mount_accessor(),
+            mount_running_plugin_version: mount.map(|_| record.version.as_str()),
+            mount_class: mount.map(class),
+            secret: response.filter(|response| !response.lease_duration.is_zero()).map(|_| Fields::new()),
+            data,
+            warnings: response.map(|response| response.warnings.as_slice()).unwrap_or_default(),
+        }
+    }
+
+    fn answer_data(&self, response: &Response, mount: Option<&Mount>) -> Fields {
+        let plain = mount.and_then(|mount| mount.entry.config.audit_non_hmac_response_keys.as_deref());
+        let Some(data) = &response.data else { return Fields::new() };
+        if let Some(status) = response.status {
+            // Vault hands out an answer of another status as its text.
+            let body = json!({
+                "request_id": self.record.id, "lease_id": "", "renewable": false, "lease_duration": 0, "data": data,
+                "wrap_info": null, "warnings": null, "auth": null,
+            });
+            let mut raw = Fields::new();
+            raw.insert("http_content_type".to_owned(), "application/json".into());
+            raw.insert("http_raw_body".to_owned(), body.to_string().into());
+            raw.insert("http_status_code".to_owned(), status.into());
+            return self.data(&raw, plain, false);
+        }
+        let elided = self.settings.elide && self.record.operation == Operation::List;
+        let counted = |name: &str, value: &Value| match (name, value) {
+            ("keys", Value::Array(names)) => Some(names.len()),
+            ("key_info", Value::Object(infos)) => Some(infos.len()),
+            _ => None,
+        };
+        let mut kept = data.clone();
+        if elided {
+            for (name, value) in &mut kept {
+                if let Some(count) = counted(name, value) {
+                    *value = count.into();
+                }
+            }
+        }
+        self.data(&kept, plain, mount.is_some_and(own_times))
+    }
+
+    fn given(&self, auth: &'a Auth) -> Who<'a> {
+        Who {
+            client_token: self.secret(&auth.client_token),
+            accessor: self.accessor(&auth.accessor),
+            display_name: &auth.display_name,
+            policies: &auth.policies,
+            token_policies: &auth.token_policies,
+            policy_results: None,
+            metadata: auth.metadata.as_ref().filter(|metadata| !metadata.is_empty()).map(|metadata| json!(metadata)),
+            num_uses: auth.num_uses.max(0),
+            remaining_uses: 0,
+            entity_id: &auth.entity_id,
+            token_type: &auth.token_type,
+            token_ttl: whole_seconds(auth.lease_duration),
+            token_issue_time: auth.issue_time.and_then(moment),
+        }
+    }
+}
+
+/// Whether the answers of a mount hold times that the engine made, rather than a client.
+fn own_times(mount: &Mount) -> bool {
+    matches!(mount.entry.kind.as_str(), "token" | "system") || mount.entry.kv_version() == Some("2")
+}
+
+fn class(mount: &Mount) -> &'static str {
+    if mount.entry.table == "auth" { "auth" } else { "secret" }
+}
+
+fn name(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Create => "create",
+        Operation::Update => "update",
+        Operation::Patch => "patch",
+        Operation::Read => "read",
+        Operation::List => "list",
+        Operation::Delete => "delete",
+    }
+}
+
+/// What Vault counts clients by: the entity, or else the policies of the token.
+fn client_id(entry: &token::Entry) -> String {
+    if !entry.entity_id.is_empty() {
+        return entry.entity_id.clone();
+    }
+    let policies = entry.policies.join("\u{7f}");
+    STANDARD.encode(crypto::sha256(&[policies.as_bytes(), b"\0root"]))
+}
+
+fn whole_seconds(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn moment(seconds: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(seconds).ok().map(rfc3339_nano)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_counted_as_openbao_counts_it() {
+        // Of an OpenBao 2.7.2's entries.
+        for (policy, id) in
+            [("root", "0DHqvq2D77kL2/JTPSZkTMJbkFVmUu0TzMi0jiXcFy8="), ("default", "g0A6QFkmfBoCzvwgAWlrwXxqmnxezsz9P+RmbKWtbTM=")]
+        {
+            assert_eq!(client_id(&token::Entry { policies: vec![policy.to_owned()], ..token::Entry::default() }), id);
+        }
+    }
+}

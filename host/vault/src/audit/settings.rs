@@ -1,0 +1,132 @@
+//! The settings of a `file` device, with Vault's names.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The settings that a device may have.
+pub(super) const KNOWN: [&str; 9] =
+    ["file_path", "path", "mode", "format", "log_raw", "hmac_accessor", "elide_list_responses", "prefix", "skip_test"];
+
+/// Where a device writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    File(PathBuf),
+    Stdout,
+    /// Nowhere.
+    Discard,
+}
+
+/// How a device writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) target: Target,
+    /// The file's mode; none leaves a file that is there as it is.
+    pub(super) mode: Option<u32>,
+    /// Nothing is hashed.
+    pub(super) raw: bool,
+    /// Accessors are hashed.
+    pub(super) hmac_accessor: bool,
+    /// Of a list only the number of names is written.
+    pub(super) elide: bool,
+    /// What every line begins with.
+    pub(super) prefix: String,
+    /// The device is taken into service without a trial.
+    pub(super) untried: bool,
+}
+
+/// A setting that is missing or cannot be understood. Its text is that of OpenBao.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Wrong {
+    #[error("file_path is required")]
+    Missing,
+    #[error("unknown format type {0:?}")]
+    Format(String),
+    #[error("strconv.ParseBool: parsing {1:?}: invalid syntax")]
+    Boolean(&'static str, String),
+    #[error("strconv.ParseUint: parsing {0:?}: invalid syntax")]
+    Mode(String),
+}
+
+impl Wrong {
+    /// The same for whoever writes a configuration: the key, what was expected, what to do.
+    pub(super) fn advice(&self) -> String {
+        match self {
+            Wrong::Missing => "file_path: missing; set it to a file, \"stdout\" or \"discard\"".to_owned(),
+            Wrong::Format(found) => format!("format: expected \"json\", found {found:?}"),
+            Wrong::Boolean(key, found) => format!("{key}: expected \"true\" or \"false\", found {found:?}"),
+            Wrong::Mode(found) => format!("mode: expected an octal mode such as \"0600\", or \"0\" to leave the file's, found {found:?}"),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads them; what is not known is ignored, as stored devices of other servers may have more.
+    pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Settings, Wrong> {
+        let path = options.get("file_path").or_else(|| options.get("path")).filter(|path| !path.is_empty()).ok_or(Wrong::Missing)?;
+        let target = match path.to_ascii_lowercase().as_str() {
+            "stdout" => Target::Stdout,
+            "discard" => Target::Discard,
+            _ => Target::File(PathBuf::from(path)),
+        };
+        let boolean = |key: &'static str, default: bool| match options.get(key).map(String::as_str) {
+            None => Ok(default),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+            Some(other) => Err(Wrong::Boolean(key, other.to_owned())),
+        };
+        if let Some(format) = options.get("format").filter(|format| *format != "json") {
+            return Err(Wrong::Format(format.clone()));
+        }
+        let mode = match options.get("mode") {
+            None => Some(0o600),
+            Some(text) => match u32::from_str_radix(text, 8) {
+                Ok(0) => None,
+                Ok(mode) if mode <= 0o7777 && !text.starts_with('+') => Some(mode),
+                _ => return Err(Wrong::Mode(text.clone())),
+            },
+        };
+        Ok(Settings {
+            target,
+            mode,
+            raw: boolean("log_raw", false)?,
+            hmac_accessor: boolean("hmac_accessor", true)?,
+            elide: boolean("elide_list_responses", false)?,
+            prefix: options.get("prefix").cloned().unwrap_or_default(),
+            untried: options.get("skip_test").is_some_and(|skip| skip == "true"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &[(&str, &str)]) -> Result<Settings, Wrong> {
+        Settings::parse(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn what_is_not_set_is_as_in_vault() {
+        let settings = parse(&[("file_path", "/var/log/a.log")]).unwrap();
+        assert_eq!(settings.target, Target::File("/var/log/a.log".into()));
+        assert_eq!((settings.mode, settings.raw, settings.hmac_accessor, settings.elide), (Some(0o600), false, true, false));
+        assert_eq!(parse(&[("path", "STDOUT"), ("mode", "0")]).unwrap().target, Target::Stdout);
+        assert_eq!(parse(&[("path", "discard"), ("mode", "0000")]).unwrap().mode, None);
+        assert_eq!(parse(&[("path", "x"), ("mode", "0640"), ("bogus", "1")]).unwrap().mode, Some(0o640));
+        assert!(parse(&[("path", "x"), ("log_raw", "True")]).unwrap().raw);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error_with_openbaos_text() {
+        for (options, text) in [
+            (vec![], "file_path is required"),
+            (vec![("path", "x"), ("format", "csv")], "unknown format type \"csv\""),
+            (vec![("path", "x"), ("format", "jsonx")], "unknown format type \"jsonx\""),
+            (vec![("path", "x"), ("log_raw", "maybe")], "strconv.ParseBool: parsing \"maybe\": invalid syntax"),
+            (vec![("path", "x"), ("mode", "9")], "strconv.ParseUint: parsing \"9\": invalid syntax"),
+            (vec![("path", "x"), ("mode", "777777")], "strconv.ParseUint: parsing \"777777\": invalid syntax"),
+        ] {
+            assert_eq!(parse(&options).unwrap_err().to_string(), text);
+        }
+    }
+}
