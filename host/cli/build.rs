@@ -4,6 +4,7 @@
 //! They are looked for in `COFFER_GUESTS_DIR`, else in `target/guests` of the workspace. Without one of them the host still compiles; the
 //! server then takes that component from `plugin_directory`, or says how to build it.
 
+use sha2::{Digest, Sha256};
 use std::env;
 use std::fs;
 use std::io;
@@ -20,18 +21,20 @@ fn main() -> io::Result<()> {
         Some(directory) => PathBuf::from(directory),
         None => manifest.join("../../target/guests"),
     };
-    let table: String = COMPONENTS.iter().map(|name| format!("({name:?}, {}),\n", bytes(&directory, name))).collect();
+    let mut table = String::new();
+    for name in COMPONENTS {
+        table.push_str(&format!("({name:?}, {}),\n", bytes(&directory, name)?));
+    }
     fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("release.rs"), format!("[\n{table}]\n"))
 }
 
-/// An expression with the bytes of a component, if it has been built.
-fn bytes(directory: &Path, name: &str) -> String {
+/// An expression with the bytes of a component and their SHA-256 in hexadecimal, if it has been built.
+fn bytes(directory: &Path, name: &str) -> io::Result<String> {
     let component = directory.join(format!("{name}.wasm"));
     println!("cargo::rerun-if-changed={}", component.display());
-    match component.canonicalize() {
-        Ok(component) => format!("Some(include_bytes!({component:?}).as_slice())"),
-        Err(_) => "None".to_owned(),
-    }
+    let Ok(component) = component.canonicalize() else { return Ok("None".to_owned()) };
+    let digest: String = Sha256::digest(fs::read(&component)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("Some((include_bytes!({component:?}).as_slice(), {digest:?}))"))
 }
 
 /// The version that the lock file holds; `unknown` where this crate is built without it.

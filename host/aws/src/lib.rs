@@ -8,6 +8,8 @@ pub mod credentials;
 pub mod egress;
 mod scan;
 
+#[doc(hidden)]
+pub use binding::fuzz;
 pub use binding::{BillingMode, DynamoDb, KeySpec, KeySpecError, Kms, TableSpec};
 pub use credentials::{Credentials, CredentialsError, Identity, LOG_FILTER_DENY, Providers, RegionRule, Sources, region};
 pub use egress::{Egress, EgressError, EgressOptions, Proxies, Service, WallClock};

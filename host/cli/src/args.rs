@@ -1,11 +1,16 @@
 //! The command line. Flags are Vault's, and are taken with one dash as well as with two.
 
 mod operator;
+mod plugin;
 
 use crate::config::{Format, Level};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use operator::{
     GenerateRootArguments, InitArguments, MigrateSealArguments, OperatorCommand, RekeyArguments, RekeyTarget, UnsealArguments,
+};
+pub(crate) use plugin::{
+    InspectArguments, ListArguments, NewArguments, PinArguments, PluginCommand, PluginKind, PullArguments, ReloadArguments, TestArguments,
+    TrialFormat,
 };
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -48,16 +53,9 @@ pub(crate) enum Command {
     Plugin(PluginCommand),
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginCommand {
-    /// Show what a component is, what it asks for and its digest; nothing of it is run
-    Inspect(InspectArguments),
-    /// Show the components embedded in this binary and those in a plugin directory
-    List(ListArguments),
-}
-
 #[derive(Debug, Args)]
-#[command(after_help = "SIGHUP rereads the TLS certificates. SIGTERM and SIGINT end the server after the requests under way.
+#[command(
+    after_help = "SIGHUP rereads the TLS certificates and opens the files of the audit devices again. SIGTERM and SIGINT end the server after the requests under way.
 
 Environment: of each variable BAO_… counts before VAULT_…: API_ADDR, CLUSTER_ADDR, LOG_LEVEL, LOG_FORMAT, CONFIG_PATH, DEV_ROOT_TOKEN_ID,
 DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components. For storage \"dynamodb\", as in Vault and before the
@@ -66,7 +64,8 @@ DYNAMODB_HA_ENABLED (true or false; anything else is an error). For the seal: BA
 error if a stanza says otherwise); before the configuration AWSKMS_WRAPPER_KEY_ID, BAO_AWSKMS_SEAL_KEY_ID, VAULT_AWSKMS_SEAL_KEY_ID, AWSKMS_ENDPOINT,
 AWS_KMS_ENDPOINT; after it AWS_REGION, AWS_DEFAULT_REGION. Credentials of the configuration come before those of the environment.
 
-Exit codes: 0 ended by a signal, 1 wrong command line or configuration, 2 could not start.")]
+Exit codes: 0 ended by a signal, 1 wrong command line or configuration, 2 could not start."
+)]
 pub(crate) struct ServerArguments {
     /// Configuration file, or directory of *.hcl and *.json files; may be given several times
     #[arg(long, value_name = "FILE|DIR")]
@@ -147,26 +146,6 @@ pub(crate) struct ClientArguments {
     /// Do not check the server's certificate: anybody could be the server [BAO_SKIP_VERIFY, VAULT_SKIP_VERIFY]
     #[arg(long)]
     pub(crate) tls_skip_verify: bool,
-    #[command(flatten)]
-    pub(crate) format: FormatArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InspectArguments {
-    /// The component, a .wasm file
-    pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) format: FormatArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArguments {
-    /// The plugin directory
-    #[arg(value_name = "DIR", conflicts_with = "config")]
-    pub(crate) directory: Option<PathBuf>,
-    /// Take the plugin directory from this configuration
-    #[arg(long, value_name = "FILE|DIR")]
-    pub(crate) config: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) format: FormatArguments,
 }

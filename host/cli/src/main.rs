@@ -15,7 +15,7 @@ mod plugin;
 mod server;
 mod status;
 
-use args::{Arguments, Command, PluginCommand};
+use args::{Arguments, Command};
 use clap::Parser;
 use exit::Exit;
 use std::process::ExitCode;
@@ -23,6 +23,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // No thread runs yet, and none may before this is done: the umask and the limits are the process's.
     let hardened = harden::process();
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == server::COMPILE) {
+        return ExitCode::from(cofferdam_runtime::compile_from_stdin());
+    }
     let arguments = match Arguments::try_parse_from(args::normalized(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -39,8 +42,7 @@ fn main() -> ExitCode {
         Command::Server(arguments) => hardened.map_err(Into::into).and_then(|()| server::run(arguments, &environment)),
         Command::Status(arguments) => client::block_on(status::run(&arguments, &environment)),
         Command::Operator(command) => client::block_on(operator::run(&command, &environment)),
-        Command::Plugin(PluginCommand::Inspect(arguments)) => plugin::inspect(&arguments, &environment),
-        Command::Plugin(PluginCommand::List(arguments)) => plugin::list(&arguments, &environment),
+        Command::Plugin(command) => plugin::run(&command, &environment),
     };
     match result {
         Ok(code) => code.into(),

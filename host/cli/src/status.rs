@@ -85,6 +85,9 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
             row("Active Node Address", or("leader_address", "<none>"));
         }
     }
+    for (plugin, trouble) in status.get("plugins").and_then(Value::as_object).into_iter().flatten() {
+        row("Plugin Trouble", format!("{plugin}: {}", trouble.as_str().unwrap_or_default()));
+    }
     for warning in status.get("warnings").and_then(Value::as_array).into_iter().flatten() {
         row("Warning", warning.as_str().unwrap_or_default().to_owned());
     }
@@ -118,6 +121,12 @@ mod tests {
         );
         assert!(lines.contains(&"Seal Migration in Progress=true".to_owned()));
         assert_eq!(lines[lines.len() - 2..], ["Warning=one", "Warning=two"]);
+    }
+
+    #[test]
+    fn a_plugin_in_trouble_is_shown() {
+        let status = json!({"sealed": false, "plugins": {"storage/x": "quarantined: breach"}});
+        assert_eq!(rows(&status).last().unwrap(), &["Plugin Trouble", "storage/x: quarantined: breach"].map(str::to_owned));
     }
 
     #[test]

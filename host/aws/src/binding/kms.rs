@@ -23,9 +23,11 @@ use self::answer::Answer;
 use self::key::KeyArn;
 use self::request::Request;
 use super::refusal::{Reason, Refusal};
+use super::{granted, listed};
 use crate::egress::{Class, Egress, Outgoing};
 
 mod answer;
+pub(super) mod fuzz;
 mod key;
 mod request;
 mod spec;
@@ -43,6 +45,8 @@ const DEK: usize = 32;
 pub struct Kms {
     spec: KeySpec,
     egress: Egress,
+    /// The operations that the operator named; none for all that the binding knows.
+    only: Option<Vec<String>>,
     /// The configured key, as KMS has last named it.
     described: Mutex<Option<KeyArn>>,
 }
@@ -74,7 +78,17 @@ impl fmt::Debug for Kms {
 impl Kms {
     /// Binds to a key. Its names should have passed [`KeySpec::check`]: a name that is none is never allowed.
     pub fn new(spec: KeySpec, egress: Egress) -> Arc<Kms> {
-        Arc::new(Kms { spec, egress, described: Mutex::default() })
+        Arc::new(Kms { spec, egress, only: None, described: Mutex::default() })
+    }
+
+    /// The same for these of its [`operations`](Kms::operations) alone.
+    pub fn restricted(spec: KeySpec, egress: Egress, operations: Vec<String>) -> Arc<Kms> {
+        Arc::new(Kms { spec, egress, only: Some(operations), described: Mutex::default() })
+    }
+
+    /// The names of the operations that the binding knows.
+    pub fn operations() -> impl Iterator<Item = &'static str> {
+        request::Operation::ALL.into_iter().map(request::Operation::name)
     }
 
     fn described(&self) -> MutexGuard<'_, Option<KeyArn>> {
@@ -87,7 +101,9 @@ impl Kms {
             return Err(Stop::Refused(Refusal::new(Reason::Again, "KMS has answered; nothing more is sent in this call")));
         }
         self.egress.admit(call, body.len()).map_err(Stop::Refused)?;
-        request::check(&self.spec, self.described().as_ref(), call, name, body)
+        let request = request::check(&self.spec, self.described().as_ref(), call, name, body)?;
+        granted(self.only.as_deref(), request.operation.name()).map_err(Stop::Refused)?;
+        Ok(request)
     }
 
     /// Notes why nothing is sent, for the runtime and the operator.
@@ -151,7 +167,9 @@ impl Kms {
 #[async_trait]
 impl Aws for Kms {
     fn describe(&self) -> String {
-        format!("the KMS key {} at {} (DescribeKey, Encrypt, Decrypt, nothing else)", self.spec.key_id, self.egress.describe())
+        let all = || Kms::operations().map(str::to_owned).collect::<Vec<String>>();
+        let operations = listed(Some(&self.only.clone().unwrap_or_else(all)));
+        format!("the KMS key {} at {}{operations}", self.spec.key_id, self.egress.describe())
     }
 
     async fn send(&self, call: &mut AwsCall, operation: &str, body: Vec<u8>) -> Result<AwsResponse, AwsSendError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cofferdam_backend::Lease;
+use cofferdam_backend::{Fence, Lease};
 use cofferdam_runtime::{Aws, AwsCall, AwsResponse, AwsSendError, Purpose};
 use tokio::sync::Mutex;
 
@@ -18,6 +18,7 @@ use crate::scan;
 
 mod expression;
 mod fence;
+pub mod fuzz;
 mod kms;
 mod operations;
 pub(crate) mod refusal;
@@ -38,6 +39,8 @@ pub struct DynamoDb {
     table: TableSpec,
     egress: Egress,
     lease: Option<Arc<Lease>>,
+    /// The operations that the operator named; none for all that the binding knows.
+    only: Option<Vec<String>>,
     /// Held while a transaction is under way.
     turn: Mutex<()>,
 }
@@ -51,40 +54,23 @@ impl fmt::Debug for DynamoDb {
 impl DynamoDb {
     /// Binds to a table. With a lease, data is changed only while it is held.
     pub fn new(table: TableSpec, egress: Egress, lease: Option<Arc<Lease>>) -> Arc<DynamoDb> {
-        Arc::new(DynamoDb { table, egress, lease, turn: Mutex::default() })
+        Arc::new(DynamoDb { table, egress, lease, only: None, turn: Mutex::default() })
+    }
+
+    /// The same for these of its [`operations`](DynamoDb::operations) alone.
+    pub fn restricted(table: TableSpec, egress: Egress, lease: Option<Arc<Lease>>, operations: Vec<String>) -> Arc<DynamoDb> {
+        Arc::new(DynamoDb { table, egress, lease, only: Some(operations), turn: Mutex::default() })
+    }
+
+    /// The names of the operations that the binding knows.
+    pub fn operations() -> impl Iterator<Item = &'static str> {
+        operations::names()
     }
 
     /// The operation, if this request of it is allowed.
     fn check(&self, call: &AwsCall, name: &str, body: &[u8]) -> Result<&'static Operation, Refusal> {
-        let operation =
-            operations::find(name).ok_or_else(|| Refusal::new(Reason::Operation, "this backend may not send this operation"))?;
-        if !operation.purposes.contains(&call.purpose) {
-            return Err(Refusal::new(Reason::Purpose, format!("this operation is not for {}", words(call.purpose))));
-        }
-        let value = scan::read(body).map_err(|error| Refusal::new(Reason::Body, error.to_string()))?;
         let fence = self.lease.as_ref().and_then(|lease| lease.fence());
-        match &operation.body {
-            Body::Members(members) => {
-                let locks = [Some(LEADERSHIP), fence.as_ref().map(|fence| fence.key.as_str())];
-                Scope { table: &self.table.name, purpose: call.purpose, locks }.record(&value, members)?;
-            }
-            Body::Creation if !call.missing => {
-                return Err(Refusal::new(Reason::Creation, "a table is created only after the service has said that it is missing"));
-            }
-            Body::Recovery if !(call.created && self.table.point_in_time_recovery) => {
-                return Err(Refusal::new(
-                    Reason::Creation,
-                    "point-in-time recovery is switched on only for a table just created, if configured",
-                ));
-            }
-            Body::Creation => self.table.is_created_by(&value).map_err(differs)?,
-            Body::Recovery => self.table.is_recoverable_by(&value).map_err(differs)?,
-        }
-        match &fence {
-            Some(fence) if call.purpose == Purpose::Mutation && operation.writes => fence::check(operation, &value, fence)?,
-            _ => {}
-        }
-        Ok(operation)
+        allowed(&self.table, self.only.as_deref(), fence.as_ref(), call, name, body)
     }
 
     /// What an answer, or its absence, says of the table's existence, for the rest of the call.
@@ -98,6 +84,60 @@ impl DynamoDb {
             _ => {}
         }
     }
+}
+
+/// The operation, if this request of it is allowed on this table.
+fn allowed(
+    table: &TableSpec,
+    only: Option<&[String]>,
+    fence: Option<&Fence>,
+    call: &AwsCall,
+    name: &str,
+    body: &[u8],
+) -> Result<&'static Operation, Refusal> {
+    let operation = operations::find(name).ok_or_else(|| Refusal::new(Reason::Operation, "this backend may not send this operation"))?;
+    granted(only, operation.name)?;
+    if !operation.purposes.contains(&call.purpose) {
+        return Err(Refusal::new(Reason::Purpose, format!("this operation is not for {}", words(call.purpose))));
+    }
+    let value = scan::read(body).map_err(|error| Refusal::new(Reason::Body, error.to_string()))?;
+    match &operation.body {
+        Body::Members(members) => {
+            let locks = [Some(LEADERSHIP), fence.map(|fence| fence.key.as_str())];
+            Scope { table: &table.name, purpose: call.purpose, locks }.record(&value, members)?;
+        }
+        Body::Creation if !call.missing => {
+            return Err(Refusal::new(Reason::Creation, "a table is created only after the service has said that it is missing"));
+        }
+        Body::Recovery if !(call.created && table.point_in_time_recovery) => {
+            return Err(Refusal::new(
+                Reason::Creation,
+                "point-in-time recovery is switched on only for a table just created, if configured",
+            ));
+        }
+        Body::Creation => table.is_created_by(&value).map_err(differs)?,
+        Body::Recovery => table.is_recoverable_by(&value).map_err(differs)?,
+    }
+    match fence {
+        Some(fence) if call.purpose == Purpose::Mutation && operation.writes => fence::check(operation, &value, fence)?,
+        _ => {}
+    }
+    Ok(operation)
+}
+
+/// Whether the operator's list, if there is one, has the operation.
+fn granted(only: Option<&[String]>, name: &str) -> Result<(), Refusal> {
+    match only {
+        Some(only) if !only.iter().any(|granted| granted == name) => {
+            Err(Refusal::new(Reason::Operation, "the operator has not granted this operation"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The operator's list in words.
+fn listed(only: Option<&[String]>) -> String {
+    only.map(|only| format!(" ({}, nothing else)", only.join(", "))).unwrap_or_default()
 }
 
 fn differs(member: String) -> Refusal {
@@ -119,7 +159,7 @@ fn words(purpose: Purpose) -> &'static str {
 #[async_trait]
 impl Aws for DynamoDb {
     fn describe(&self) -> String {
-        format!("the DynamoDB table {} at {}", self.table.name, self.egress.describe())
+        format!("the DynamoDB table {} at {}{}", self.table.name, self.egress.describe(), listed(self.only.as_deref()))
     }
 
     async fn send(&self, call: &mut AwsCall, operation: &str, body: Vec<u8>) -> Result<AwsResponse, AwsSendError> {

@@ -31,6 +31,11 @@ pub(super) fn find(name: &str) -> Option<&'static Operation> {
     OPERATIONS.iter().find(|operation| operation.name == name)
 }
 
+/// The names of all.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().map(|operation| operation.name)
+}
+
 const KEY: Member = must("Key", Key);
 const TABLE: Member = must("TableName", Table);
 const CONSISTENT: Member = may("ConsistentRead", Flag);

@@ -27,6 +27,21 @@ async fn unfenced() -> Arc<DynamoDb> {
     bound(options("http://127.0.0.1:1"), None).await
 }
 
+#[tokio::test]
+async fn an_operator_may_name_the_operations() {
+    let egress = Egress::new("test", options("http://127.0.0.1:1"), credentials().await).unwrap();
+    let aws = DynamoDb::restricted(table(), egress, None, vec!["GetItem".to_owned(), "Query".to_owned()]);
+    assert!(aws.describe().ends_with("(GetItem, Query, nothing else)"), "{}", aws.describe());
+    let get = body("{$T,\"Key\":$KEY}");
+    assert_eq!(reason(&aws, Purpose::Read, "GetItem", &get), None);
+    assert_eq!(reason(&aws, Purpose::Mutation, "DeleteItem", &get), Some(Reason::Operation));
+    // The list opens nothing: purposes and bodies are judged as ever.
+    assert_eq!(reason(&aws, Purpose::Mutation, "GetItem", &get), Some(Reason::Purpose));
+    let whole = unfenced().await;
+    assert_eq!(reason(&whole, Purpose::Mutation, "DeleteItem", &get), None);
+    assert_eq!(DynamoDb::operations().count(), 12);
+}
+
 /// The reason of a refusal, if it is one.
 fn reason(aws: &DynamoDb, purpose: Purpose, operation: &str, body: &str) -> Option<Reason> {
     aws.check(&call(purpose), operation, body.as_bytes()).err().map(|refusal| refusal.reason)

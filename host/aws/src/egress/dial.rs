@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cofferdam_http::net;
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tower_service::Service as _;
 
@@ -21,9 +21,6 @@ use super::options::{EgressError, EgressOptions};
 use super::proxy::Proxy;
 use super::stream::Stream;
 use super::tls;
-
-/// How long an address is waited for before the next is tried beside it.
-const STAGGER: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -122,56 +119,12 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, DialError> {
     if found.iter().any(|address| is_metadata(address.ip())) {
         return Err(DialError::Metadata);
     }
-    let mut left = alternating(found).into_iter();
-    let mut trying = JoinSet::new();
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    loop {
-        match left.next() {
-            Some(address) => drop(trying.spawn(TcpStream::connect(address))),
-            None if trying.is_empty() => return Err(DialError::Connect(last)),
-            None => {}
-        }
-        let joined =
-            if left.len() == 0 { trying.join_next().await } else { tokio::time::timeout(STAGGER, trying.join_next()).await.ok().flatten() };
-        match joined {
-            Some(Ok(Ok(socket))) => {
-                socket.set_nodelay(true).map_err(DialError::Connect)?;
-                return Ok(socket);
-            }
-            Some(Ok(Err(error))) => last = error,
-            Some(Err(_)) | None => {}
-        }
-    }
-}
-
-/// Addresses of both families in turn, so that a family without a route costs one wait and not many.
-fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first = addresses.first().is_some_and(SocketAddr::is_ipv4);
-    let (ours, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv4() == first);
-    let (mut ours, mut others) = (ours.into_iter(), others.into_iter());
-    let mut all = Vec::new();
-    loop {
-        let pair = (ours.next(), others.next());
-        if pair == (None, None) {
-            return all;
-        }
-        all.extend(pair.0);
-        all.extend(pair.1);
-    }
+    net::first(found).await.map_err(DialError::Connect)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn families_alternate_and_no_address_is_lost() {
-        let of = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
-        let given = of(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
-        assert_eq!(alternating(given), of(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"]));
-        assert_eq!(alternating(of(&["1.1.1.1:1"])), of(&["1.1.1.1:1"]));
-        assert_eq!(alternating(Vec::new()), Vec::new());
-    }
 
     #[tokio::test]
     async fn metadata_is_not_dialled_whatever_the_name() {

@@ -170,7 +170,7 @@ impl Values<'_> {
     }
 }
 
-fn table_name(text: &str) -> Result<String, String> {
+pub(super) fn table_name(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if (3..=255).contains(&text.len()) && text.chars().all(allowed) {
         Ok(text.to_owned())

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 /// Reads the files that the `--config` flags name, in order; of a directory, its `*.hcl` and `*.json` in lexical order.
 pub(crate) fn load(paths: &[PathBuf], environment: &Environment) -> Result<Config, ConfigError> {
     let mut builder = Builder::default();
+    let mut files = paths.to_vec();
     for path in paths {
         for file in expand(path)? {
+            files.push(file.clone());
             let bytes =
                 std::fs::read(&file).map_err(|error| ConfigError::whole(file.display().to_string(), format!("cannot be read: {error}")))?;
             let source = Source { file };
@@ -17,7 +19,7 @@ pub(crate) fn load(paths: &[PathBuf], environment: &Environment) -> Result<Confi
         }
     }
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    builder.finish(environment, &names.join(", "))
+    Ok(Config { files, ..builder.finish(environment, &names.join(", "))? })
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
@@ -42,6 +44,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 }
 
 /// A file that is being read.
+#[derive(Debug, Clone)]
 pub(crate) struct Source {
     /// Its path as given.
     pub file: PathBuf,

@@ -6,6 +6,7 @@
 //! Several files are merged as Vault merges them: of a scalar the last file's counts, of the two lease times the greatest, of
 //! switches `true`; listeners add up. Within one file a repeated attribute is an error. Environment variables come over the files.
 
+mod audit;
 mod aws;
 mod dynamodb;
 mod environment;
@@ -16,6 +17,7 @@ mod keys;
 mod listener;
 mod nearest;
 mod origin;
+mod plugin;
 mod pool;
 mod schema;
 mod seal;
@@ -27,19 +29,24 @@ mod tests;
 use crate::config::keys::Scope;
 pub(crate) use aws::{Access, Requests};
 use cofferdam_hcl::{Item, Object};
+use cofferdam_vault::audit::AuditOptions;
 pub(crate) use dynamodb::DynamoDb;
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
 pub(crate) use files::load;
 pub(crate) use listener::{Listener, REQUEST_DURATION, REQUEST_SIZE, resolve};
+pub(crate) use plugin::{AwsGrant, DirectoryAccess, Grants, HttpGrant, Plugin, Resource, Role, is_builtin};
 pub(crate) use seal::{AwsKms, Seal, Seals};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use storage::{Ha, Storage};
 
 /// What the operator configured, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    /// What was read, and the directories that were named for it.
+    pub files: Vec<PathBuf>,
     /// Where the data is.
     pub storage: Storage,
     /// What unseals it.
@@ -48,8 +55,14 @@ pub(crate) struct Config {
     pub state_path: Option<(PathBuf, Place)>,
     /// At least one.
     pub listeners: Vec<Listener>,
+    /// A dev server: nothing has to vouch for a plugin.
+    pub dev: bool,
     /// Where `.wasm` files are looked for.
     pub plugin_directory: Option<PathBuf>,
+    /// Keys whose signatures vouch for plugins, or files that hold one; with their places.
+    pub plugin_trusted_keys: Vec<(String, Place)>,
+    /// The plugin blocks, also those of no stanza.
+    pub plugins: Vec<Arc<Plugin>>,
     /// `log_level`, `log_format`, `log_file`.
     pub log: LogConfig,
     /// Where the process writes its id.
@@ -66,6 +79,8 @@ pub(crate) struct Config {
     pub max_lease_ttl: Duration,
     /// Whether stored entries are cached, as ciphertext.
     pub cache: bool,
+    /// Where requests are recorded.
+    pub audit: AuditOptions,
     /// What was ignored, for the log.
     pub warnings: Vec<String>,
 }
@@ -82,7 +97,7 @@ impl Config {
         let listeners = vec![listener::Draft::from(listener)];
         let builder =
             Builder { storage: Some(storage.into()), listeners, api_addr: Some(api_addr), plugin_directory, ..Builder::default() };
-        builder.finish(environment, "dev server")
+        Ok(Self { dev: true, ..builder.finish(environment, "dev server")? })
     }
 }
 
@@ -145,6 +160,8 @@ struct Builder {
     seals: Vec<seal::Draft>,
     state_path: Option<(PathBuf, Place)>,
     plugin_directory: Option<PathBuf>,
+    plugin_trusted_keys: Option<Vec<(String, Place)>>,
+    plugins: Vec<plugin::Draft>,
     log: LogConfig,
     pid_file: Option<PathBuf>,
     api_addr: Option<String>,
@@ -154,6 +171,7 @@ struct Builder {
     max_lease_ttl: Option<(Duration, Place)>,
     request_duration: Option<Duration>,
     disable_cache: Option<bool>,
+    audit: audit::Draft,
     warnings: Vec<String>,
 }
 
@@ -179,6 +197,9 @@ impl Builder {
         for item in root.named("seal") {
             self.seals.extend(seal::read(file, item, &mut self.warnings)?);
         }
+        let plugins = plugin::read(file, root, &self.plugins, &mut self.warnings)?;
+        self.plugins.extend(plugins);
+        self.audit.read(file, root, &mut self.warnings)?;
         if let Some(item) = root.get("telemetry") {
             telemetry::read(file, item, &mut self.warnings)?;
         }
@@ -191,6 +212,7 @@ impl Builder {
         };
         let duration = |name: &str| file.value(root, name, |value| value.duration());
         replace(&mut self.plugin_directory, text("plugin_directory")?.map(PathBuf::from));
+        replace(&mut self.plugin_trusted_keys, plugin::trusted_keys(file, root)?);
         replace(&mut self.log.file, text("log_file")?.map(PathBuf::from));
         let state_path = file.value(root, "state_path", |value| value.string())?.filter(|(path, _)| !path.is_empty());
         replace(&mut self.state_path, state_path.map(|(path, place)| (PathBuf::from(path), place)));
@@ -221,8 +243,11 @@ impl Builder {
         };
         let api_addr = self.api_addr.or_else(|| storage.redirect_addr.clone());
         let cluster_addr = self.cluster_addr.or_else(|| storage.cluster_addr.clone());
-        let storage = storage.finish(&self.aws, environment)?;
-        let seals = seal::finish(self.seals, &self.aws, environment)?;
+        let plugins = plugin::finish(self.plugins, &self.aws)?;
+        let files_of_plugins = plugin::Files { plugins: &plugins, directory: self.plugin_directory.as_deref() };
+        let storage = storage.finish(&self.aws, environment, &files_of_plugins)?;
+        let seals = seal::finish(self.seals, &self.aws, environment, &files_of_plugins)?;
+        self.warnings.extend(plugin::idle(&plugins, &storage, &seals));
         if let (Some(ha), None) = (&storage.ha, &api_addr) {
             let message = "api_addr is missing: standbys send clients to it; set it, or VAULT_API_ADDR, to the address at which clients reach this server";
             return Err(ha.origin.error("ha_enabled", message));
@@ -245,11 +270,15 @@ impl Builder {
         };
         let request_duration = self.request_duration.unwrap_or(listener::REQUEST_DURATION);
         Ok(Config {
+            files: Vec::new(),
             storage,
             seals,
             state_path: self.state_path,
             listeners: self.listeners.into_iter().map(|draft| draft.finish(request_duration)).collect(),
+            dev: false,
             plugin_directory: self.plugin_directory,
+            plugin_trusted_keys: self.plugin_trusted_keys.unwrap_or_default(),
+            plugins,
             log: self.log,
             pid_file: self.pid_file,
             api_addr,
@@ -258,6 +287,7 @@ impl Builder {
             default_lease_ttl: default,
             max_lease_ttl: max,
             cache: !self.disable_cache.unwrap_or(false),
+            audit: self.audit.finish()?,
             warnings: self.warnings,
         })
     }

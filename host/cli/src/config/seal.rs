@@ -2,6 +2,9 @@
 //!
 //! The rule: whatever leaves it open which key unseals is an error: a variable that would point two seals at one key, seals without rank,
 //! a variable that says otherwise than a stanza. Without a stanza and without the variable the seal is Shamir's.
+//!
+//! Of `seal "awskms"` the host reads everything. Any other type is a plugin: all but what every seal's stanza has goes to its component as
+//! text, and what that is granted stands in its plugin block. Whatever stands in its stanza it reads, so a secret belongs into a grant.
 
 mod awskms;
 mod common;
@@ -11,13 +14,17 @@ mod reference;
 use super::aws::{Aws, LIMITS};
 use super::files::{Block, Source};
 use super::origin::{Given, Origin};
+use super::plugin::{Files, Plugin, Role};
+use super::storage::is_name;
 use super::{ConfigError, Environment, Place, pool};
 use awskms::AWSKMS;
-pub(crate) use awskms::AwsKms;
-use cofferdam_hcl::Item;
+pub(crate) use awskms::{AwsKms, previous_key_ids};
+use cofferdam_hcl::{Item, Object};
 use cofferdam_runtime::{GuestLimits, PoolOptions};
 pub(crate) use common::Health;
 use common::{Common, Set};
+pub(crate) use key_id::former_key_id;
+use std::sync::Arc;
 
 /// The type of the seal that needs no stanza.
 const SHAMIR: &str = "shamir";
@@ -54,8 +61,12 @@ pub(crate) struct Seal {
     pub priority: u32,
     /// The stanza, or the variable that stands for one.
     pub origin: Origin,
-    /// The key to bind, and how to reach it.
-    pub awskms: AwsKms,
+    /// The key to bind, and how to reach it: of `awskms`.
+    pub awskms: Option<AwsKms>,
+    /// What the component is told: of a plugin.
+    pub settings: Vec<(String, String)>,
+    /// Its plugin block.
+    pub plugin: Option<Arc<Plugin>>,
     /// What its component may use.
     pub limits: GuestLimits,
     /// How its instances are kept.
@@ -67,18 +78,27 @@ pub(crate) struct Seal {
 pub(super) enum Draft {
     /// Says only what is so without it.
     Shamir(Place),
-    /// One of KMS.
-    AwsKms(Box<Stanza>),
+    /// One that unseals by itself.
+    Auto(Box<Stanza>),
 }
 
-/// What a stanza of KMS says.
+/// What a stanza other than Shamir's says.
 #[derive(Debug)]
 pub(super) struct Stanza {
+    kind: String,
     origin: Origin,
     common: Common,
-    awskms: awskms::Draft,
+    service: Service,
     limits: GuestLimits,
     pool: PoolOptions,
+}
+
+/// What only one type of seal has.
+#[derive(Debug)]
+enum Service {
+    AwsKms(Box<awskms::Draft>),
+    /// Settings of a plugin.
+    Plugin(Vec<(String, String)>),
 }
 
 /// Reads the stanzas that an item stands for.
@@ -89,20 +109,40 @@ pub(super) fn read(file: &Source, item: &Item, warnings: &mut Vec<String>) -> Re
 
 fn stanza(file: &Source, block: &Block<'_>, warnings: &mut Vec<String>) -> Result<Draft, ConfigError> {
     let kind = block.label.text.to_ascii_lowercase();
-    match kind.as_str() {
-        SHAMIR => shamir(file, block),
-        AWSKMS => Ok(Draft::AwsKms(Box::new(Stanza {
-            origin: Origin::File(file.place(block.label.pos)),
-            common: common::read(file, block.body)?,
-            awskms: awskms::read(file, block.body, warnings)?,
-            limits: limits(file, block)?,
-            pool: instances(file, block)?,
-        }))),
-        _ => {
-            Err(file
-                .at(block.label.pos, format!("seal {kind:?}: no such seal here: supported are awskms, and shamir, which needs no stanza")))
+    let service = match kind.as_str() {
+        SHAMIR => return shamir(file, block),
+        AWSKMS => Service::AwsKms(Box::new(awskms::read(file, block.body, warnings)?)),
+        other if is_name(other) => Service::Plugin(settings(file, other, block.body)?),
+        other => {
+            let message =
+                format!("seal {other:?}: a type has letters, digits, '-' and '_' only, since it names a file in plugin_directory");
+            return Err(file.at(block.label.pos, message));
+        }
+    };
+    Ok(Draft::Auto(Box::new(Stanza {
+        origin: Origin::File(file.place(block.label.pos)),
+        common: common::read(file, block.body)?,
+        service,
+        limits: limits(file, block)?,
+        pool: instances(file, block)?,
+        kind,
+    })))
+}
+
+/// What a plugin is told: all that is no key of every seal's.
+fn settings(file: &Source, kind: &str, body: &Object) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut settings = Vec::new();
+    for (index, item) in body.items.iter().enumerate() {
+        let name = item.name();
+        if let Some(earlier) = body.items.iter().take(index).find(|earlier| earlier.name().eq_ignore_ascii_case(name)) {
+            return Err(file.at(item.pos, format!("{name}: set twice in seal {kind:?}, first at {}: remove one", earlier.pos)));
+        }
+        if !common::KEYS.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            let text = item.value.setting().map_err(|error| file.at(error.pos, format!("{name}: {}", error.message)))?;
+            settings.push((name.to_owned(), text));
         }
     }
+    Ok(settings)
 }
 
 fn shamir(file: &Source, block: &Block<'_>) -> Result<Draft, ConfigError> {
@@ -135,24 +175,51 @@ impl Stanza {
     /// The stanza that a variable stands for.
     fn of_variable(name: String) -> Self {
         Self {
+            kind: AWSKMS.to_owned(),
             origin: Origin::Variable(name),
             common: Common::default(),
-            awskms: awskms::Draft::default(),
+            service: Service::AwsKms(Box::default()),
             limits: GuestLimits::default(),
             pool: PoolOptions { size: INSTANCES, ..PoolOptions::default() },
         }
     }
 
     fn error(&self, message: impl std::fmt::Display) -> ConfigError {
-        self.origin.error("seal \"awskms\"", message)
+        self.origin.error(&format!("seal {:?}", self.kind), message)
     }
 
-    fn finish(self, shared: &Aws, environment: &Environment) -> Result<Seal, ConfigError> {
+    /// Whether the variables for key id and endpoint are this stanza's.
+    fn listens(&self) -> bool {
+        matches!(&self.service, Service::AwsKms(draft) if draft.listens())
+    }
+
+    fn finish(mut self, shared: &Aws, environment: &Environment, files: &Files<'_>) -> Result<Seal, ConfigError> {
+        let plugin = files.block(Role::Seal, &self.kind);
+        if let Some(plugin) = &plugin {
+            plugin.refuse_twice(&self.common.shared)?;
+            plugin.overlay(&mut self.pool, &mut self.limits)?;
+        }
+        let (awskms, settings) = match self.service {
+            Service::AwsKms(draft) => {
+                let mut awskms = draft.finish(&self.origin, shared, environment)?;
+                if let Some(requests) = plugin.as_ref().and_then(|plugin| plugin.requests) {
+                    awskms.access.requests = requests;
+                }
+                (Some(awskms), Vec::new())
+            }
+            Service::Plugin(_) if !files.know(Role::Seal, &self.kind) => {
+                let message = "no such seal here: supported are awskms, and shamir, which needs no stanza; any other is a component in plugin_directory";
+                return Err(self.origin.error(&format!("seal {:?}", self.kind), message));
+            }
+            Service::Plugin(settings) => (None, settings),
+        };
         Ok(Seal {
-            kind: AWSKMS.to_owned(),
-            name: self.common.name.map_or_else(|| AWSKMS.to_owned(), |(name, _)| name),
+            name: self.common.name.map_or_else(|| self.kind.clone(), |(name, _)| name),
+            kind: self.kind,
             priority: self.common.priority.map_or(1, |(priority, _)| priority),
-            awskms: self.awskms.finish(&self.origin, shared, environment)?,
+            awskms,
+            settings,
+            plugin,
             origin: self.origin,
             limits: self.limits,
             pool: self.pool,
@@ -161,13 +228,13 @@ impl Stanza {
 }
 
 /// Puts the environment over the stanzas, and checks that they go together.
-pub(super) fn finish(drafts: Vec<Draft>, shared: &Aws, environment: &Environment) -> Result<Seals, ConfigError> {
+pub(super) fn finish(drafts: Vec<Draft>, shared: &Aws, environment: &Environment, files: &Files<'_>) -> Result<Seals, ConfigError> {
     let (mut shamir, mut active, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
     for draft in drafts {
         match draft {
             Draft::Shamir(place) => shamir.push(place),
-            Draft::AwsKms(stanza) if stanza.common.disabled.as_ref().is_some_and(|(on, _)| *on) => disabled.push(*stanza),
-            Draft::AwsKms(stanza) => active.push(*stanza),
+            Draft::Auto(stanza) if stanza.common.disabled.as_ref().is_some_and(|(on, _)| *on) => disabled.push(*stanza),
+            Draft::Auto(stanza) => active.push(*stanza),
         }
     }
     by_variable(&shamir, &mut active, &disabled, environment)?;
@@ -180,17 +247,28 @@ pub(super) fn finish(drafts: Vec<Draft>, shared: &Aws, environment: &Environment
     ranks(&active)?;
     shared_variables(active.iter().chain(&disabled), environment)?;
     let health = common::merge(active.iter().map(|stanza| &stanza.common.health))?;
-    let finish = |stanza: Stanza| stanza.finish(shared, environment);
+    let finish = |stanza: Stanza| stanza.finish(shared, environment, files);
     let mut active = active.into_iter().map(finish).collect::<Result<Vec<Seal>, ConfigError>>()?;
     active.sort_by_key(|seal| seal.priority);
-    if let [one, other] = active.as_slice()
-        && (&one.awskms.key_id, &one.awskms.access.region) == (&other.awskms.key_id, &other.awskms.access.region)
-    {
-        let message =
-            format!("it is the key of seal {:?} too, so that losing it would lose both: give each seal its own key or region", one.name);
-        return Err(other.awskms.access.error("kms_key_id", message));
+    if let [one, other] = active.as_slice() {
+        one_key(one, other)?;
     }
     Ok(Seals { active, disabled: disabled.into_iter().next().map(finish).transpose()?, health })
+}
+
+/// Refuses two seals that one loss would take.
+fn one_key(one: &Seal, other: &Seal) -> Result<(), ConfigError> {
+    let too =
+        |it: &str, own: &str| format!("{it} of seal {:?} too, so that losing it would lose both: give each seal its own {own}", one.name);
+    match (&one.awskms, &other.awskms) {
+        (Some(first), Some(second)) if (&first.key_id, &first.access.region) == (&second.key_id, &second.access.region) => {
+            Err(second.access.error("kms_key_id", too("it is the key", "key or region")))
+        }
+        (None, None) if (&one.kind, &one.settings) == (&other.kind, &other.settings) => {
+            Err(other.origin.error(&format!("seal {:?}", other.kind), too("its settings are those", "key")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What `VAULT_SEAL_TYPE` says: it stands for a stanza, or agrees with the one there is.
@@ -203,8 +281,9 @@ fn by_variable(shamir: &[Place], active: &mut Vec<Stanza>, disabled: &[Stanza], 
         ))
     };
     match (kind.to_ascii_lowercase().as_str(), active.first()) {
-        (AWSKMS, Some(_)) | (SHAMIR, None) => Ok(()),
-        (SHAMIR, Some(stanza)) => otherwise(&stanza.origin),
+        (wanted, Some(_)) if active.iter().any(|stanza| stanza.kind == wanted) => Ok(()),
+        (SHAMIR, None) => Ok(()),
+        (SHAMIR | AWSKMS, Some(stanza)) => otherwise(&stanza.origin),
         (AWSKMS, None) => match (shamir.first(), disabled.first()) {
             (Some(place), _) => otherwise(place),
             (None, Some(stanza)) => otherwise(&stanza.origin),
@@ -255,7 +334,7 @@ fn same<T: PartialEq>(key: &str, first: &Set<T>, second: &Set<T>) -> Result<(), 
 
 /// A variable for a key or an address is one stanza's, or nobody's.
 fn shared_variables<'a>(stanzas: impl Iterator<Item = &'a Stanza>, environment: &Environment) -> Result<(), ConfigError> {
-    let listening = stanzas.filter(|stanza| stanza.awskms.listens()).count();
+    let listening = stanzas.filter(|stanza| stanza.listens()).count();
     match Given::in_environment(&[awskms::KEY_ID, awskms::ENDPOINT].concat(), environment) {
         Some(given) if listening > 1 => Err(given.origin.error(
             "seal",

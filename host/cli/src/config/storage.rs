@@ -1,20 +1,25 @@
-//! `storage "NAME" { … }`: the component, the directory it is granted, what it may use, and its settings.
+//! `storage "NAME" { … }`: the component, what it may use, and its settings.
 //!
-//! The host takes out `path` (it becomes the granted directory), `max_parallel`, `ha_enabled` and `fencing`, the addresses that Vault
-//! takes from a stanza too, and the blocks `pool`, `limits` and `ha`. All else goes to the component as text, and a component refuses a
-//! setting that it does not know. Of `storage "dynamodb"` the host reads everything: see [`super::dynamodb`].
+//! The host takes out `max_parallel`, `ha_enabled` and `fencing`, the addresses that Vault takes from a stanza too, and the blocks `pool`,
+//! `limits` and `ha`; of `storage "filesystem"` also `path`, which becomes the granted directory. All else goes to the component as text,
+//! and a component refuses a setting that it does not know. Of `storage "dynamodb"` the host reads everything: see [`super::dynamodb`].
+//!
+//! What another component is granted stands in its plugin block: see [`super::plugin`]. Whatever stands in its stanza it reads, so a secret
+//! belongs into a grant.
 
 use super::aws::{self, Aws};
 use super::dynamodb::{self, DYNAMODB, DynamoDb};
 use super::files::Source;
 use super::keys::Verdict;
 use super::origin::{Given, Origin, switch};
+use super::plugin::{Files, Plugin, Role};
 use super::{ConfigError, Environment, Place, check_address, ha, pool};
 use cofferdam_backend::Fencing;
 use cofferdam_hcl::{Item, Object, Value};
 use cofferdam_runtime::{GuestLimits, PoolOptions};
 use cofferdam_vault::ha::Times;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a storage stanza says.
 #[derive(Debug, Clone)]
@@ -25,10 +30,12 @@ pub(crate) struct Storage {
     pub component: String,
     /// Where its type stands, for errors.
     pub place: Place,
-    /// The directory to grant.
+    /// The directory to grant to the filesystem component.
     pub path: Option<PathBuf>,
     /// The table to bind, and how to reach it.
     pub dynamodb: Option<DynamoDb>,
+    /// Its plugin block.
+    pub plugin: Option<Arc<Plugin>>,
     /// Whether several servers share it.
     pub ha: Option<Ha>,
     /// What the component is told.
@@ -53,6 +60,9 @@ pub(crate) struct Ha {
 /// The name of the component that stores in a directory.
 pub(crate) const FILESYSTEM: &str = "filesystem";
 
+/// Vault's storages that many will ask for. There is no component of the release for them.
+const ELSEWHERE: &[&str] = &["inmem", "raft", "consul", "etcd"];
+
 /// The keys that the host reads of every stanza.
 const COMMON: &[(&str, Verdict)] = &[
     ("max_parallel", Verdict::Supported),
@@ -75,6 +85,8 @@ pub(super) struct Draft {
     ha_enabled: Option<Given>,
     fencing: Option<Given>,
     times: Option<(Times, Origin)>,
+    /// What may stand in the plugin block as well.
+    shared: Vec<(&'static str, Place)>,
     /// The address that clients are told, where the top level names none.
     pub redirect_addr: Option<String>,
     /// The address that other servers would be told, where the top level names none.
@@ -83,7 +95,8 @@ pub(super) struct Draft {
 
 impl From<Storage> for Draft {
     fn from(storage: Storage) -> Self {
-        Self { storage, dynamodb: None, ha_enabled: None, fencing: None, times: None, redirect_addr: None, cluster_addr: None }
+        let (redirect_addr, cluster_addr) = (None, None);
+        Self { storage, dynamodb: None, ha_enabled: None, fencing: None, times: None, shared: Vec::new(), redirect_addr, cluster_addr }
     }
 }
 
@@ -95,14 +108,6 @@ pub(super) fn read(file: &Source, item: &Item, warnings: &mut Vec<String>) -> Re
     let kind = block.label.text.clone();
     let component = match kind.as_str() {
         "file" | FILESYSTEM => FILESYSTEM,
-        "inmem" | "raft" | "consul" | "etcd" => {
-            return Err(file.at(
-                block.label.pos,
-                format!(
-                    "storage {kind:?} is not supported: use storage \"filesystem\" or \"dynamodb\", or a component in plugin_directory"
-                ),
-            ));
-        }
         other if is_name(other) => other,
         other => {
             return Err(file.at(
@@ -116,6 +121,7 @@ pub(super) fn read(file: &Source, item: &Item, warnings: &mut Vec<String>) -> Re
         place: file.place(block.label.pos),
         path: None,
         dynamodb: None,
+        plugin: None,
         ha: None,
         settings: Vec::new(),
         limits: GuestLimits::default(),
@@ -148,6 +154,7 @@ impl Storage {
             place: Place { file: PathBuf::from("dev server"), pos: cofferdam_hcl::Pos::START },
             path: Some(path),
             dynamodb: None,
+            plugin: None,
             ha: None,
             settings,
             limits: GuestLimits::default(),
@@ -165,7 +172,7 @@ impl Draft {
             }
             let text = |read: cofferdam_hcl::Result<String>| read.map_err(|error| file.at(error.pos, format!("{name}: {}", error.message)));
             match name.to_ascii_lowercase().as_str() {
-                "path" => {
+                "path" if self.storage.component == FILESYSTEM => {
                     let path = text(item.value.string())?;
                     if path.is_empty() {
                         return Err(file.at(item.value.pos, "path: expected a directory, found an empty string"));
@@ -173,9 +180,16 @@ impl Draft {
                     self.storage.path = Some(PathBuf::from(path));
                 }
                 // Vault's name for how many requests of a storage run at once.
-                "max_parallel" => self.max_parallel(file, body)?,
-                "pool" => pool::pool(&mut self.storage.pool, file, item, "storage")?,
+                "max_parallel" => {
+                    self.shared.push(("max_parallel", file.place(item.pos)));
+                    self.max_parallel(file, body)?;
+                }
+                "pool" => {
+                    self.shared.push(("pool", file.place(item.pos)));
+                    pool::pool(&mut self.storage.pool, file, item, "storage")?;
+                }
                 "limits" => {
+                    self.shared.push(("limits", file.place(item.pos)));
                     let others = if self.dynamodb.is_some() { aws::LIMITS } else { &[] };
                     pool::limits(&mut self.storage.limits, file, item, "storage", others)?;
                 }
@@ -220,9 +234,21 @@ impl Draft {
         Ok(())
     }
 
-    /// Puts the environment over the stanza, and the stanza over the `aws` block.
-    pub(super) fn finish(self, shared: &Aws, environment: &Environment) -> Result<Storage, ConfigError> {
+    /// Puts the environment over the stanza, and the stanza over the `aws` block; and the plugin block beside it.
+    pub(super) fn finish(self, shared: &Aws, environment: &Environment, files: &Files<'_>) -> Result<Storage, ConfigError> {
         let mut storage = self.storage;
+        if ELSEWHERE.contains(&storage.kind.as_str()) && !files.know(Role::Storage, &storage.component) {
+            let message = format!(
+                "storage {:?} is not supported: use storage \"filesystem\" or \"dynamodb\", or a component in plugin_directory",
+                storage.kind
+            );
+            return Err(ConfigError::new(storage.place, message));
+        }
+        storage.plugin = files.block(Role::Storage, &storage.component);
+        if let Some(plugin) = &storage.plugin {
+            plugin.refuse_twice(&self.shared)?;
+            plugin.overlay(&mut storage.pool, &mut storage.limits)?;
+        }
         let variables: &[&str] = if self.dynamodb.is_some() { &[dynamodb::HA_ENABLED] } else { &[] };
         let ha = Given::in_environment(variables, environment).or(self.ha_enabled);
         let fencing = self.fencing.as_ref().map(|given| given.parse("fencing", fencing)).transpose()?;
@@ -242,7 +268,10 @@ impl Draft {
             return Err(origin.error("ha", "without ha_enabled = true no server contends for the lead: set that, or remove it"));
         }
         if let Some(draft) = self.dynamodb {
-            let dynamodb = draft.finish(shared, environment)?;
+            let mut dynamodb = draft.finish(shared, environment)?;
+            if let Some(requests) = storage.plugin.as_ref().and_then(|plugin| plugin.requests) {
+                dynamodb.access.requests = requests;
+            }
             storage.settings = dynamodb.settings();
             storage.dynamodb = Some(dynamodb);
         }

@@ -1,7 +1,10 @@
 //! Configurations as operators write them: what is read from them, and the whole text of every kind of error.
 
+mod audit;
 mod dynamodb;
 mod examples;
+mod fuzz;
+mod plugin;
 mod seal;
 
 use super::{Config, Environment, Format, Level, load};

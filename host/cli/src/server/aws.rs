@@ -3,9 +3,9 @@
 //! The rule: what decides about access is said in the log at the start, each value with its origin, and never a secret; and all stanzas of
 //! one process whose identities are equal share one provider of credentials.
 
-use crate::config::{Access, AwsKms, ConfigError, DynamoDb, Requests, Seal, Storage};
+use crate::config::{Access, AwsGrant, AwsKms, ConfigError, DynamoDb, Plugin, Requests, Resource, Seal, Storage};
 use crate::exit::Failure;
-use cofferdam_aws::{CredentialsError, Egress, EgressError, EgressOptions, KeySpec, Providers, Proxies, RegionRule, Service};
+use cofferdam_aws::{CredentialsError, Egress, EgressError, EgressOptions, KeySpec, Providers, Proxies, RegionRule, Service, TableSpec};
 use cofferdam_backend::{Error, Lease};
 use cofferdam_runtime::Aws;
 use std::sync::Arc;
@@ -54,8 +54,7 @@ pub(super) struct KeyBinding {
 }
 
 /// The binding of a seal's guest to its key, and nothing else. What waiting may cure is [`Error::Unavailable`], all else a configuration's fault.
-pub(super) async fn kms(seal: &Seal, providers: &Providers) -> Result<KeyBinding, Error> {
-    let settings = &seal.awskms;
+pub(super) async fn kms(seal: &Seal, settings: &AwsKms, providers: &Providers) -> Result<KeyBinding, Error> {
     let access = &settings.access;
     let trouble = |error: CredentialsError| match error {
         CredentialsError::Configuration(_) => configuration(seal.origin.error(&said(seal), error)),
@@ -72,15 +71,7 @@ pub(super) async fn kms(seal: &Seal, providers: &Providers) -> Result<KeyBinding
     let credentials = providers.get(identity.clone(), &region).await.map_err(trouble)?;
     // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
     credentials.get().await.map_err(trouble)?;
-    let requests = Requests {
-        per_second: access.requests.per_second.or(Some(KMS_PER_SECOND)),
-        per_call: access.requests.per_call.or(Some(KMS_PER_CALL)),
-    };
-    let options = EgressOptions {
-        max_request_bytes: KMS_BYTES,
-        max_response_bytes: KMS_BYTES,
-        ..options(Service::Kms, region.clone(), access, requests)
-    };
+    let options = of_key(region.clone(), access);
     let egress = Egress::new(&seal.name, options, credentials)
         .map_err(|error| configuration(unfit(&error, |key, message| access.error(key, message))))?;
     Ok(KeyBinding { aws: cofferdam_aws::Kms::new(key(settings), egress), region })
@@ -88,6 +79,51 @@ pub(super) async fn kms(seal: &Seal, providers: &Providers) -> Result<KeyBinding
 
 fn key(settings: &AwsKms) -> KeySpec {
     KeySpec { key_id: settings.key_id.clone(), previous_key_ids: settings.previous_key_ids.clone() }
+}
+
+/// How a key is reached: a seal sends few requests, and small ones.
+fn of_key(region: String, access: &Access) -> EgressOptions {
+    let requests = Requests {
+        per_second: access.requests.per_second.or(Some(KMS_PER_SECOND)),
+        per_call: access.requests.per_call.or(Some(KMS_PER_CALL)),
+    };
+    EgressOptions { max_request_bytes: KMS_BYTES, max_response_bytes: KMS_BYTES, ..options(Service::Kms, region, access, requests) }
+}
+
+/// The binding that a plugin's grant names. What waiting may cure is [`Error::Unavailable`], all else a configuration's fault.
+pub(super) async fn bound(
+    plugin: &Plugin,
+    grant: &AwsGrant,
+    backend: &str,
+    lease: Option<Arc<Lease>>,
+    providers: &Providers,
+) -> Result<Arc<dyn Aws>, Error> {
+    let access = &grant.access;
+    let said = |error: &dyn std::fmt::Display| format!("{}: grant \"aws\": {error}", grant.place);
+    let trouble = |error: CredentialsError| match error {
+        CredentialsError::Configuration(_) => Error::Configuration(said(&error)),
+        error => Error::Unavailable(said(&error)),
+    };
+    for (key, value, origin) in &access.values {
+        tracing::info!(plugin = %plugin.name, key, %value, %origin, "plugin setting");
+    }
+    let region = access.region.clone().unwrap_or_default();
+    let credentials = providers.get(access.identity.clone(), &region).await.map_err(trouble)?;
+    credentials.get().await.map_err(trouble)?;
+    let options = match &grant.resource {
+        Resource::Table(_) => options(Service::DynamoDb, region, access, access.requests),
+        Resource::Key { .. } => of_key(region, access),
+    };
+    let egress = Egress::new(backend, options, credentials)
+        .map_err(|error| configuration(unfit(&error, |key, message| access.error(key, message))))?;
+    let operations = grant.operations.clone();
+    Ok(match &grant.resource {
+        Resource::Table(name) => cofferdam_aws::DynamoDb::restricted(TableSpec::new(name.clone()), egress, lease, operations),
+        Resource::Key { arn, previous } => {
+            let key = KeySpec { key_id: arn.clone(), previous_key_ids: Some(previous.clone()) };
+            cofferdam_aws::Kms::restricted(key, egress, operations)
+        }
+    })
 }
 
 /// A seal's stanza in words.
@@ -150,7 +186,8 @@ mod tests {
 
     async fn bind(stanza: &str, variables: &[(&str, &str)]) -> Result<(String, String), Error> {
         let providers = Providers::new(Sources::of(variables.iter().copied()));
-        kms(&seal(stanza), &providers).await.map(|binding| (binding.region, binding.aws.describe()))
+        let seal = seal(stanza);
+        kms(&seal, seal.awskms.as_ref().unwrap(), &providers).await.map(|binding| (binding.region, binding.aws.describe()))
     }
 
     #[tokio::test]

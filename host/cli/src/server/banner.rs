@@ -14,7 +14,8 @@ use std::time::Duration;
 
 /// Prints it.
 pub(crate) fn print(config: &Config, storage: &Opened, seals: &seal::Opened, addresses: &[SocketAddr]) -> Result<(), Failure> {
-    let inspection = storage.component.inspect();
+    let running = storage.storage.current();
+    let inspection = running.component.inspect();
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |key: &str, value: String| rows.push((key.to_owned(), value));
     if let Some(address) = &config.api_addr {
@@ -28,17 +29,18 @@ pub(crate) fn print(config: &Config, storage: &Opened, seals: &seal::Opened, add
     }
     row("Seal Type", seals.options.seals.first().map_or("shamir", |seal| seal.kind.as_str()).to_owned());
     for seal in &seals.active {
-        row(&format!("Seal {}", seal.settings.name), seal_line(seal));
+        let seal = seal.current();
+        row(&format!("Seal {}", seal.settings.name), seal_line(&seal));
     }
     if let Some(seal) = &seals.disabled {
-        row("Seal Given Up", seal_line(seal));
+        row("Seal Given Up", seal_line(&seal.current()));
     }
     row("Log Level", logging::name(config.log.level.unwrap_or(Level::Info)).to_owned());
     row("Storage", config.storage.kind.clone());
     row("HA", availability(config, storage));
-    row("Storage Component", format!("{} ({}, contract {})", storage.name(), storage.origin, inspection.contract));
+    row("Storage Component", format!("{} ({}, contract {})", storage.name(), running.origin, inspection.contract));
     row("Component SHA-256", inspection.sha256.clone());
-    row("Component Grants", storage.granted.clone());
+    row("Component Grants", running.granted.clone());
     if storage.fsync_off {
         row("Durability", "fsync is OFF: a loss of power loses acknowledged writes".to_owned());
     }
@@ -56,7 +58,10 @@ pub(crate) fn print(config: &Config, storage: &Opened, seals: &seal::Opened, add
 fn seal_line(seal: &LateSeal) -> String {
     let component = seal.name().unwrap_or_else(|| format!("{}, not open yet", seal.settings.kind));
     let inspection = seal.component.inspect();
-    let granted = seal.granted().unwrap_or_else(|| format!("the KMS key {}, not asked yet", seal.settings.awskms.key_id));
+    let granted = seal.granted().unwrap_or_else(|| match &seal.settings.awskms {
+        Some(awskms) => format!("the KMS key {}, not asked yet", awskms.key_id),
+        None => "what its plugin block names, not used yet".to_owned(),
+    });
     format!("{component} ({}, contract {}, SHA-256 {}); granted: {granted}", seal.origin, inspection.contract, inspection.sha256)
 }
 
@@ -70,7 +75,9 @@ fn availability(config: &Config, storage: &Opened) -> String {
             let (ttl, renew) = (go_duration(options.times.ttl), go_duration(options.times.renew));
             format!("enabled (lock lives {ttl}, renewed every {renew}, fencing: {fencing}); this server waits for the lock once unsealed")
         }
-        _ if storage.component.inspect().world == World::StorageHa => "disabled (ha_enabled is not set: run one server only)".to_owned(),
+        _ if storage.storage.current().component.inspect().world == World::StorageHa => {
+            "disabled (ha_enabled is not set: run one server only)".to_owned()
+        }
         _ => "not available: run one server only".to_owned(),
     }
 }

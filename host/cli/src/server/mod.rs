@@ -3,14 +3,19 @@
 //! The order is the rule: configuration, log, storage (directory locked, component checked), seals, then sockets; whatever fails stops the
 //! start with an error that says what to change, but for a key service that does not answer yet. Nothing is served from a store that somebody is migrating.
 
+mod apart;
 mod aws;
 mod banner;
 mod dev;
+mod generation;
+mod grants;
 mod logging;
 mod pid;
+mod plugins;
 mod reseal;
 mod seal;
 mod storage;
+pub(crate) mod trial;
 
 use crate::args::ServerArguments;
 use crate::config::{self, Config, Environment};
@@ -19,20 +24,34 @@ use cofferdam_aws::{Providers, Sources};
 use cofferdam_server::{Metrics, Reload, Server, ServerOptions};
 use cofferdam_vault::core::{Core, Options};
 use cofferdam_vault::seal::StateOptions;
+use plugins::Plugins;
 pub(crate) use reseal::run as migrate_seal;
 use std::path::PathBuf;
 use std::sync::Arc;
+pub(crate) use storage::{COMPILE, runtime as component_runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs a server until a signal ends it.
 pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outcome {
     let dev = if arguments.dev.dev { Some(dev::Dev::new(&arguments.dev, environment)?) } else { None };
-    let mut config = match &dev {
-        Some(dev) => dev.config(environment)?,
+    let (mut config, reread): (Config, plugins::Reread) = match &dev {
+        Some(dev) => {
+            let config = dev.config(environment)?;
+            (config.clone(), Box::new(move || Ok(config.clone())))
+        }
         None => {
             dev::refuse_flags(&arguments.dev)?;
             let paths = configuration_paths(&arguments.config, environment)?;
-            config::load(&paths, environment).map_err(|error| Failure::usage(format!("error loading configuration: {error}")))?
+            let config =
+                config::load(&paths, environment).map_err(|error| Failure::usage(format!("error loading configuration: {error}")))?;
+            let environment = environment.clone();
+            (
+                config,
+                Box::new(move || {
+                    let config = config::load(&paths, &environment).map_err(|error| error.to_string())?;
+                    storage::apart(&config).map(|()| config)
+                }),
+            )
         }
     };
     config.log.level = arguments.log_level.or(config.log.level);
@@ -44,7 +63,7 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, state, dev))
+    runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, reread, state, dev))
 }
 
 fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<Vec<PathBuf>, Failure> {
@@ -55,7 +74,7 @@ fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<V
     }
 }
 
-async fn serve(config: Config, state: Option<StateOptions>, dev: Option<dev::Dev>) -> Outcome {
+async fn serve(config: Config, reread: plugins::Reread, state: Option<StateOptions>, dev: Option<dev::Dev>) -> Outcome {
     let mut signals = Signals::listen()?;
     let metrics = Metrics::install().map_err(|error| Failure::failed(format!("cannot record metrics: {error}")))?;
     let runtime = storage::runtime()?;
@@ -77,6 +96,9 @@ async fn serve(config: Config, state: Option<StateOptions>, dev: Option<dev::Dev
     }
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
     let server = Server::bind(core.clone(), listeners, metrics, ServerOptions::default()).await.map_err(Failure::failed)?;
+    let sealed_by = seals.active.iter().chain(&seals.disabled).cloned().collect();
+    let plugins = Plugins::new(config.clone(), reread, storage.storage.clone(), sealed_by);
+    server.serve_plugins(Arc::new(plugins.clone()));
     let addresses = server.addresses();
     let _pid_file = config.pid_file.as_deref().map(pid::PidFile::write).transpose()?;
     let made = match &dev {
@@ -89,7 +111,7 @@ async fn serve(config: Config, state: Option<StateOptions>, dev: Option<dev::Dev
         dev.announce(made, *address)?;
     }
     let reload = server.reload_handle();
-    server.run(signals.until_stopped(reload)).await;
+    server.run(signals.until_stopped(reload, core.clone(), plugins)).await;
     // Where several servers share the store, this gives up the lock: the next leader need not wait for its end.
     core.shutdown().await;
     Ok(Exit::Success)
@@ -116,6 +138,7 @@ fn options(config: &Config, storage: &storage::Opened, seals: &seal::Opened) -> 
         cache: config.cache,
         ha: storage.ha.clone(),
         seal: seals.options.clone(),
+        audit: config.audit.clone(),
     }
 }
 
@@ -136,11 +159,18 @@ impl Signals {
         })
     }
 
-    /// Waits for one that ends the server, and rereads the certificates at every SIGHUP meanwhile.
-    async fn until_stopped(mut self, handle: Reload) {
+    /// Waits for one that ends the server; at every SIGHUP meanwhile rereads the certificates, opens the audit devices' files again, and
+    /// reloads the plugins.
+    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, plugins: Plugins) {
         loop {
             tokio::select! {
-                _ = self.hangup.recv() => reload(&handle),
+                _ = self.hangup.recv() => {
+                    reload(&handle);
+                    core.reopen_audit();
+                    let plugins = plugins.clone();
+                    // Its end is not waited for: another signal may come meanwhile.
+                    tokio::spawn(async move { plugins.reload_all().await });
+                }
                 () = stop(&mut self.interrupt, &mut self.terminate) => return,
             }
         }

@@ -1,4 +1,4 @@
-//! The seals: their components, what each is granted (one key), and how a server starts while a key service cannot be reached.
+//! The seals: their components, what each is granted (by its own stanza one key, or by its plugin block), and how a server starts while a key service cannot be reached.
 //!
 //! The rule: what only the operator can put right stops the start of a server that has no other seal; everything else is tried again by the
 //! vault, with growing pauses, while the server already answers that it is sealed.
@@ -7,14 +7,19 @@
 mod tests;
 
 use super::aws::{self, KeyBinding};
-use crate::component;
-use crate::config::{Config, ConfigError, Seal};
+use super::generation;
+use super::grants::{self, Granted};
+use super::plugins::{SharedSeal, name_of_seal};
+use crate::component::{self, Found};
+use crate::config::{Config, ConfigError, Role, Seal};
 use crate::exit::Failure;
 use async_trait::async_trait;
 use cofferdam_aws::Providers;
 use cofferdam_backend::{Error, Result, Wrapped};
 use cofferdam_runtime::{Component, OpenError, Runtime, SealBackend, SealConfig, World};
+use cofferdam_supervisor::{Generation, OpenFailure, Options, SealGeneration, SupervisedSeal};
 use cofferdam_vault::seal::{AutoSeal, HealthTimes, SealOptions, StateOptions};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -30,9 +35,9 @@ pub(crate) struct Opened {
     /// For the vault.
     pub options: SealOptions,
     /// Those at work, best first.
-    pub active: Vec<Arc<LateSeal>>,
+    pub active: Vec<SharedSeal>,
     /// The one that is given up.
-    pub disabled: Option<Arc<LateSeal>>,
+    pub disabled: Option<SharedSeal>,
 }
 
 /// A seal whose component is opened when it is first needed, and again until that has worked.
@@ -45,10 +50,17 @@ pub(crate) struct LateSeal {
     pub origin: String,
     runtime: Arc<Runtime>,
     providers: Arc<Providers>,
-    binding: OnceCell<KeyBinding>,
+    granted: OnceCell<Prepared>,
     backend: OnceCell<Arc<SealBackend>>,
     /// When it was opened, until the key it then had was asked for.
     fresh: Mutex<Option<Instant>>,
+}
+
+/// What opening a seal's component needs.
+#[derive(Clone)]
+struct Prepared {
+    granted: Granted,
+    settings: Vec<(String, String)>,
 }
 
 /// The file that remembers the vault. `accept_rollback` is what the operator says on the command line.
@@ -66,7 +78,8 @@ pub(crate) fn state(config: &Config, accept_rollback: bool) -> Result<Option<Sta
         return at("expected a whole path, such as /var/lib/coffer/state.json".to_owned());
     }
     // Whoever puts an older directory in its place would put the older file there too.
-    if config.storage.path.as_ref().is_some_and(|storage| path.starts_with(storage)) {
+    let granted = config.storage.plugin.as_ref().and_then(|plugin| plugin.grants.directory.as_ref()).map(|grant| &grant.path);
+    if config.storage.path.as_ref().or(granted).is_some_and(|storage| path.starts_with(storage)) {
         return at("it is in the storage's own directory, and would go back in time with it: choose another".to_owned());
     }
     match path.parent().filter(|parent| !parent.is_dir()) {
@@ -82,12 +95,16 @@ pub(crate) async fn open(
     runtime: &Arc<Runtime>,
     providers: &Arc<Providers>,
 ) -> Result<Opened, Failure> {
-    let find = |seal: &Seal| LateSeal::new(seal, config, runtime, providers).map(Arc::new);
+    let find = |seal: &Seal| {
+        let late = LateSeal::new(seal, config, runtime, providers)?;
+        Ok(Arc::new(SupervisedSeal::new(name_of_seal(seal), late, Options::default())))
+    };
     let active = config.seals.active.iter().map(find).collect::<Result<Vec<_>, Failure>>()?;
     let disabled = config.seals.disabled.as_ref().map(find).transpose()?;
     // Side by side: a region that does not answer must not make the start wait twice.
-    let attempts: Vec<_> = active.iter().chain(&disabled).cloned().map(|seal| tokio::spawn(async move { seal.attempt().await })).collect();
-    for (attempt, seal) in attempts.into_iter().zip(active.iter().chain(&disabled)) {
+    let seals: Vec<Arc<LateSeal>> = active.iter().chain(&disabled).map(|seal: &SharedSeal| seal.current()).collect();
+    let attempts: Vec<_> = seals.iter().cloned().map(|seal| tokio::spawn(async move { seal.attempt().await })).collect();
+    for (attempt, seal) in attempts.into_iter().zip(&seals) {
         let ended = attempt.await.map_err(|error| Failure::failed(format!("{}: {error}", seal.said())))?;
         match ended {
             Err(error @ Error::Configuration(_)) if active.len() == 1 && disabled.is_none() => {
@@ -99,11 +116,11 @@ pub(crate) async fn open(
             Ok(()) => {}
         }
     }
-    let for_vault = |seal: &Arc<LateSeal>| AutoSeal {
-        kind: seal.settings.kind.clone(),
-        name: seal.settings.name.clone(),
+    let for_vault = |seal: &SharedSeal| AutoSeal {
+        kind: seal.current().settings.kind.clone(),
+        name: seal.current().settings.name.clone(),
         backend: seal.clone(),
-        allow_direct_blob: seal.settings.awskms.allow_direct_blob,
+        allow_direct_blob: seal.current().settings.awskms.as_ref().is_some_and(|awskms| awskms.allow_direct_blob),
     };
     let options = SealOptions {
         seals: active.iter().map(for_vault).collect(),
@@ -128,18 +145,27 @@ fn health(config: &Config) -> HealthTimes {
 impl LateSeal {
     fn new(settings: &Seal, config: &Config, runtime: &Arc<Runtime>, providers: &Arc<Providers>) -> Result<Self, Failure> {
         let at = |error: &dyn std::fmt::Display| settings.origin.error(&aws::said(settings), error);
-        for (key, value, origin) in &settings.awskms.access.values {
+        for (key, value, origin) in settings.awskms.iter().flat_map(|awskms| &awskms.access.values) {
             tracing::info!(seal = %settings.name, key, %value, %origin, "seal setting");
         }
-        let found = component::find(&settings.kind, config.plugin_directory.as_deref()).map_err(|error| Failure::usage(at(&error)))?;
+        let policy = component::policy(config).map_err(Failure::usage)?;
+        let found =
+            component::find(Role::Seal, &settings.kind, settings.plugin.as_deref(), &policy).map_err(|error| Failure::usage(at(&error)))?;
         let component = runtime.component(found.source).map_err(|error| Failure::failed(at(&error)))?;
         let inspection = component.inspect();
         if inspection.world != World::Seal {
             let message = format!("{}: a seal backend is needed, this is {}", found.origin, inspection.world);
             return Err(Failure::usage(at(&message)));
         }
-        if found.replaces_embedded {
-            tracing::warn!(file = %found.origin, "the component in plugin_directory is used in place of the embedded one");
+        // Without its grants it could never be opened: that is known before any service is asked.
+        for grant in inspection.grants_needed() {
+            let granted = match (&settings.awskms, &settings.plugin) {
+                (Some(_), _) => grant == "aws",
+                (None, plugin) => plugin.as_ref().is_some_and(|plugin| plugin.grants.has(grant)),
+            };
+            if !granted {
+                return Err(Failure::usage(at(&component::lacks(Role::Seal, &settings.kind, &found.origin, inspection, grant))));
+            }
         }
         Ok(Self {
             settings: settings.clone(),
@@ -147,10 +173,37 @@ impl LateSeal {
             origin: found.origin,
             runtime: runtime.clone(),
             providers: providers.clone(),
-            binding: OnceCell::new(),
+            granted: OnceCell::new(),
             backend: OnceCell::new(),
             fresh: Mutex::new(None),
         })
+    }
+
+    /// The same seal by another component, opened, with its grants.
+    pub(super) async fn beside(&self, found: Found, settings: Seal) -> Result<Self, OpenFailure> {
+        let origin = found.origin.clone();
+        let granted = |grant: &str| match (&settings.awskms, &settings.plugin) {
+            (Some(_), _) => grant == "aws",
+            (None, plugin) => plugin.as_ref().is_some_and(|plugin| plugin.grants.has(grant)),
+        };
+        let component = generation::seal(&self.runtime, found, granted).await?;
+        Box::pin(self.like(settings, component, origin)).await
+    }
+
+    async fn like(&self, settings: Seal, component: Component, origin: String) -> Result<Self, OpenFailure> {
+        let (runtime, providers, granted) = (self.runtime.clone(), self.providers.clone(), self.granted.clone());
+        let new = Self { settings, component, origin, runtime, providers, granted, backend: OnceCell::new(), fresh: Mutex::new(None) };
+        // Boxed, as the type of what all this waits for is too deep for the compiler.
+        let opened = Box::pin(new.attempt()).await;
+        match opened {
+            Ok(()) => Ok(new),
+            Err(error) => Err(OpenFailure::of(&format!("open of {} (sha256 {})", new.origin, new.sha256()), &error)),
+        }
+    }
+
+    /// The open component, if it is open.
+    pub(super) fn opened(&self) -> Option<&SealBackend> {
+        self.backend.get().map(|backend| &**backend)
     }
 
     /// Its stanza in words, with where that stands.
@@ -165,7 +218,22 @@ impl LateSeal {
 
     /// What it is granted, in words, once that is known.
     pub(crate) fn granted(&self) -> Option<String> {
-        self.binding.get().map(|binding| binding.aws.describe())
+        self.granted.get().map(|prepared| prepared.granted.said())
+    }
+
+    /// What its stanza gives it, or its plugin block. Boxed, since credentials alone are many futures deep.
+    fn prepare(&self) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send + '_>> {
+        Box::pin(async move {
+            let settings = &self.settings;
+            let Some(awskms) = &settings.awskms else {
+                let granted = grants::of_plugin(settings.plugin.as_deref(), &settings.name, None, &self.providers).await?;
+                return Ok(Prepared { granted, settings: settings.settings.clone() });
+            };
+            let KeyBinding { aws, region } = aws::kms(settings, awskms, &self.providers).await?;
+            let mut granted = Granted::default();
+            granted.aws(aws);
+            Ok(Prepared { granted, settings: awskms.settings(&region) })
+        })
     }
 
     async fn attempt(&self) -> Result<()> {
@@ -176,12 +244,12 @@ impl LateSeal {
     /// The open component. Of callers that come while it is being opened all wait for one attempt.
     async fn backend(&self) -> Result<&SealBackend> {
         let opened = self.backend.get_or_try_init(|| async {
-            let binding = self.binding.get_or_try_init(|| aws::kms(&self.settings, &self.providers)).await?;
+            let prepared = self.granted.get_or_try_init(|| self.prepare()).await?;
             let mut request = SealConfig::new(self.settings.name.clone());
-            request.settings = self.settings.awskms.settings(&binding.region);
+            request.settings = prepared.settings.clone();
             request.limits = self.settings.limits.clone();
             request.pool = self.settings.pool.clone();
-            request.grants.aws = Some(binding.aws.clone());
+            request.grants = prepared.granted.grants.clone();
             let backend = self.runtime.seal(&self.component, request).await.map_err(|error| match error {
                 OpenError::Guest { error, .. } => error,
                 // The component, the grant or an option does not fit: waiting does not help.
@@ -194,13 +262,30 @@ impl LateSeal {
                 origin = %self.origin,
                 sha256 = %inspection.sha256,
                 contract = %inspection.contract,
-                granted = %binding.aws.describe(),
+                granted = %prepared.granted.said(),
                 "seal opened"
             );
             *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             Ok::<_, Error>(backend)
         });
         Ok(opened.await?.as_ref())
+    }
+}
+
+#[async_trait]
+impl Generation for LateSeal {
+    fn sha256(&self) -> &str {
+        &self.component.inspect().sha256
+    }
+
+    async fn again(self: Arc<Self>) -> Result<Self, OpenFailure> {
+        Box::pin(self.like(self.settings.clone(), self.component.clone(), self.origin.clone())).await
+    }
+}
+
+impl SealGeneration for LateSeal {
+    fn seal(&self) -> &dyn cofferdam_backend::Seal {
+        self
     }
 }
 

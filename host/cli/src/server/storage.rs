@@ -1,12 +1,16 @@
-//! Opening the storage: the component, what it is granted (a directory, a table), and the lease of the server that may write.
+//! Opening the storage: the component, what it is granted (by its own stanza, or by its plugin block), and the lease of the server that may write.
 
 use super::aws;
+use super::generation::Running;
+use super::grants::{self, Granted};
+use super::plugins::name_of_storage;
 use crate::component;
-use crate::config::{Config, Ha, Storage};
+use crate::config::{Config, DirectoryAccess, Ha, Role, Storage};
 use crate::exit::Failure;
 use cofferdam_aws::Providers;
-use cofferdam_backend::{Key, Lease};
-use cofferdam_runtime::{Component, Directory, Runtime, RuntimeOptions, StorageConfig, World};
+use cofferdam_backend::{Error, Key, Lease, Storage as _};
+use cofferdam_runtime::{Compiler, Component, Directory, OpenError, Runtime, RuntimeOptions, StorageConfig, World};
+use cofferdam_supervisor::{Options, SupervisedStorage};
 use cofferdam_vault::ha::HaOptions;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -16,18 +20,18 @@ use std::time::Duration;
 /// Where an offline migration keeps its lock; outside the barrier.
 const MIGRATION: &str = "core/migration";
 
+/// What another generation of the storage has to read as the one before it does: every vault has it, and it seldom changes.
+const PROBE: &str = "core/keyring";
+
+/// The argument by which this program compiles a component for another of its kind, and does nothing else.
+pub(crate) const COMPILE: &str = "compile-component";
+
 /// A storage that is ready, and what is to be said of it.
 pub(crate) struct Opened {
-    /// The storage.
-    pub storage: Arc<dyn cofferdam_backend::Storage>,
+    /// The storage, under supervision.
+    pub storage: Arc<SupervisedStorage<Running>>,
     /// How several servers share it, if they do.
     pub ha: Option<HaOptions>,
-    /// Its component.
-    pub component: Component,
-    /// Where the component came from, in words.
-    pub origin: String,
-    /// What it was granted, in words.
-    pub granted: String,
     /// It acknowledges writes that a loss of power would lose.
     pub fsync_off: bool,
 }
@@ -36,50 +40,89 @@ pub(crate) struct Opened {
 pub(crate) fn runtime() -> Result<Arc<Runtime>, Failure> {
     let mut options = RuntimeOptions::default();
     options.cache = cache_directory();
+    // This very program, even when another lies at its path by now.
+    options.compiler = Some(Compiler::new(PathBuf::from("/proc/self/exe"), &[COMPILE]));
+    options.ours = component::digests().map(str::to_owned).collect();
     Runtime::new(options).map_err(Failure::failed)
 }
 
-/// Opens the configured storage. Its directory is locked against another server as long as the storage lives.
-pub(crate) async fn open(config: &Config, runtime: &Runtime, providers: &Providers) -> Result<Opened, Failure> {
+/// A component that was found and compiled.
+pub(crate) struct Loaded {
+    /// It.
+    pub component: Component,
+    /// Where it came from, in words.
+    pub origin: String,
+}
+
+/// Finds and compiles the component of the configured storage.
+pub(crate) fn load(config: &Config, runtime: &Runtime) -> Result<Loaded, Failure> {
     let stanza = &config.storage;
-    let said = |error: &dyn std::fmt::Display| format!("{}: storage {:?}: {error}", stanza.place, stanza.kind);
-    let at = |error: &dyn std::fmt::Display| Failure::failed(said(error));
-    let found = component::find(&stanza.component, config.plugin_directory.as_deref()).map_err(|error| Failure::usage(said(&error)))?;
-    let component = runtime.component(found.source).map_err(|error| at(&error))?;
-    let mut request = StorageConfig::new(stanza.kind.clone());
+    let policy = component::policy(config).map_err(Failure::usage)?;
+    let found = component::find(Role::Storage, &stanza.component, stanza.plugin.as_deref(), &policy)
+        .map_err(|error| Failure::usage(said(stanza, &error)))?;
+    let component = runtime.component(found.source).map_err(|error| Failure::failed(said(stanza, &error)))?;
+    Ok(Loaded { component, origin: found.origin })
+}
+
+/// What the configured storage is granted. A directory is locked against another server as long as the grant lives.
+async fn granted(stanza: &Storage, lease: Option<Arc<Lease>>, providers: &Providers) -> Result<Granted, Failure> {
+    let plugin = grants::of_plugin(stanza.plugin.as_deref(), &stanza.kind, lease.clone(), providers).await;
+    let mut granted = plugin.map_err(|error| match error {
+        Error::Configuration(message) => Failure::usage(message),
+        error => Failure::failed(said(stanza, &error)),
+    })?;
+    if let Some(path) = &stanza.path {
+        let directory = Directory::open(path, true).map_err(|error| Failure::failed(said(stanza, &error)))?;
+        granted.directory(directory, DirectoryAccess::ReadWrite);
+    }
+    if let Some(settings) = &stanza.dynamodb {
+        granted.aws(aws::dynamodb(stanza, settings, lease, providers).await?);
+    }
+    Ok(granted)
+}
+
+/// The stanza and what is said of it.
+fn said(stanza: &Storage, error: &dyn std::fmt::Display) -> String {
+    format!("{}: storage {:?}: {error}", stanza.place, stanza.kind)
+}
+
+/// Opens the configured storage.
+pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Providers) -> Result<Opened, Failure> {
+    let stanza = &config.storage;
+    // Of the seals' directories, too: nothing is opened before.
+    apart(config).map_err(Failure::usage)?;
+    let Loaded { component, origin } = load(config, runtime)?;
+    // By the component's name, as its plugin is called: `file` is another name of filesystem in stanzas only.
+    let mut request = StorageConfig::new(stanza.component.clone());
     request.settings = stanza.settings.clone();
     request.limits = stanza.limits.clone();
     request.pool = stanza.pool.clone();
     let ha = ha(stanza, &component)?;
     let lease = ha.map(|ha| Lease::new(ha.fencing));
     request.lease.clone_from(&lease);
-    let mut granted = "nothing".to_owned();
-    if let Some(path) = &stanza.path {
-        let directory = Directory::open(path, true).map_err(|error| at(&error))?;
-        granted = format!("directory {}, seen as /data", path.display());
-        request.grants.directory = Some(directory);
-    }
-    if let Some(settings) = &stanza.dynamodb {
-        let binding = aws::dynamodb(stanza, settings, lease.clone(), providers).await?;
-        granted = binding.describe();
-        request.grants.aws = Some(binding);
-    }
-    let storage = runtime.storage(&component, request).await.map_err(|error| at(&error))?;
-    let inspection = component.inspect();
+    let given = granted(stanza, lease.clone(), providers).await?;
+    request.grants = given.grants.clone();
+    let unopened = |error: OpenError| {
+        let text = said(stanza, &component::unopened(Role::Storage, &stanza.component, component.inspect(), &given.grants, &error));
+        if matches!(error, OpenError::MissingGrant { .. }) { Failure::usage(text) } else { Failure::failed(text) }
+    };
+    let backend = runtime.storage(&component, request.clone()).await.map_err(unopened)?;
+    let running = Running::new(component, origin, given.said(), backend, request, runtime.clone());
+    let probe = Key::new(PROBE).map_err(Failure::failed)?;
+    let storage = Arc::new(SupervisedStorage::new(name_of_storage(&stanza.component), running, probe, Options::default()));
     let ha = ha.zip(lease).and_then(|(ha, lease)| Some(HaOptions { lock: storage.lock()?, lease, times: ha.times }));
-    let opened = Opened { storage, ha, origin: found.origin, granted, fsync_off: fsync_off(stanza), component: component.clone() };
+    let opened = Opened { storage, ha, fsync_off: fsync_off(stanza) };
+    let running = opened.storage.current();
+    let inspection = running.component.inspect();
     tracing::info!(
         storage = %stanza.kind,
         component = %opened.name(),
-        origin = %opened.origin,
+        origin = %running.origin,
         sha256 = %inspection.sha256,
         contract = %inspection.contract,
-        granted = %opened.granted,
+        granted = %running.granted,
         "storage opened"
     );
-    if found.replaces_embedded {
-        tracing::warn!(file = %opened.origin, "the component in plugin_directory is used in place of the embedded one");
-    }
     Ok(opened)
 }
 
@@ -127,6 +170,11 @@ fn cache_directory() -> Option<PathBuf> {
         return None;
     }
     Some(parent.join("coffer"))
+}
+
+/// Refuses a configuration that grants a guest what the host trusts, or what another guest keeps.
+pub(super) fn apart(config: &Config) -> Result<(), String> {
+    super::apart::check(config, cache_directory().as_deref())
 }
 
 /// Refuses to serve a store that an offline migration is copying, since it would miss what is written meanwhile.

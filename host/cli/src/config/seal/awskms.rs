@@ -84,7 +84,7 @@ pub(super) fn read(file: &Source, body: &Object, warnings: &mut Vec<String>) -> 
         region: given("region")?,
         endpoint: given("endpoint")?,
         ca_cert: given("ca_cert")?,
-        previous_key_ids: previous(file, body)?,
+        previous_key_ids: previous_key_ids(file, body)?,
         allow_direct_blob: file.value(body, "allow_direct_blob", Value::boolean)?,
         identity: aws::identity_by(file, body, &identity_keys, |name| identity_text(file, body, name, variables))?,
         requests: aws::requests(file, body)?,
@@ -93,7 +93,7 @@ pub(super) fn read(file: &Source, body: &Object, warnings: &mut Vec<String>) -> 
 }
 
 /// A list, since an empty one says something: that no other key may be used.
-fn previous(file: &Source, body: &Object) -> Result<Option<(Vec<String>, Place)>, ConfigError> {
+pub(crate) fn previous_key_ids(file: &Source, body: &Object) -> Result<Option<(Vec<String>, Place)>, ConfigError> {
     let Some(item) = body.get("previous_key_ids") else { return Ok(None) };
     let wrong = |pos, message: String| file.at(pos, format!("previous_key_ids: {message}"));
     let list = item.value.list().map_err(|error| wrong(error.pos, error.message))?;

@@ -40,6 +40,8 @@ pub(super) struct Common {
     pub disabled: Set<bool>,
     /// How its health is checked.
     pub health: Checks,
+    /// What may stand in the plugin block as well.
+    pub shared: Vec<(&'static str, Place)>,
 }
 
 /// How health is checked, as far as somebody says it.
@@ -80,7 +82,9 @@ pub(super) fn read(file: &Source, body: &Object) -> Result<Common, ConfigError> 
         }
         found => Ok(found),
     };
+    let stands = |name: &'static str| body.get(name).map(|item| (name, file.place(item.pos)));
     Ok(Common {
+        shared: ["pool", "limits"].into_iter().filter_map(stands).collect(),
         name,
         priority: file.value(body, "priority", pool::positive)?,
         disabled: file.value(body, "disabled", Value::boolean)?,

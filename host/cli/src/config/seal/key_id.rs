@@ -15,7 +15,7 @@ pub(super) fn key_id(text: &str) -> Result<String, String> {
 }
 
 /// Checks the name of a key that was used before: an alias does not say which one that was.
-pub(super) fn former_key_id(text: &str) -> Result<String, String> {
+pub(crate) fn former_key_id(text: &str) -> Result<String, String> {
     let spec = KeySpec { key_id: text.to_owned(), previous_key_ids: Some(vec![text.to_owned()]) };
     match spec.check() {
         Ok(()) => Ok(spec.key_id),

@@ -36,6 +36,13 @@ fn every_configuration_is_read_without_a_warning() {
     assert!(found.len() >= 9, "{found:?}");
     for path in found {
         let name = path.strip_prefix(examples()).unwrap().to_str().unwrap();
+        if path.ends_with("trial.hcl") {
+            // For `coffer plugin test`, which wants no more than the plugin's own stanza.
+            let text = std::fs::read_to_string(&path).unwrap();
+            let config = load_text(&format!("{text}\nstorage \"file\" {{ path = \"/d\" }}\nlistener \"tcp\" {{ tls_disable = true }}"));
+            assert_eq!(config.map(|config| config.warnings), Ok(Vec::new()), "{name}");
+            continue;
+        }
         // In Kubernetes the address is each pod's own.
         load_example(name, &[("VAULT_API_ADDR", "https://coffer-0:8200")]);
     }
@@ -63,7 +70,7 @@ fn each_seal_says_what_its_comments_say() {
     let seals = |name: &str| load_example(&format!("awskms/{name}.hcl"), &[]).seals.active;
     let [plain, endpoint, other] = ["plain", "vpc-endpoint", "cross-account"].map(|name| {
         let [seal] = seals(name).try_into().unwrap();
-        seal.awskms
+        seal.awskms.unwrap()
     });
     assert_eq!((plain.key_id.as_str(), plain.access.endpoint), ("alias/coffer-unseal", None));
     assert_eq!((endpoint.access.region.as_deref(), endpoint.access.endpoint.is_some()), (Some("eu-central-1"), true));
@@ -71,7 +78,7 @@ fn each_seal_says_what_its_comments_say() {
     assert_eq!(other.previous_key_ids, Some(Vec::new()));
     let [first, second] = seals("two-regions").try_into().unwrap();
     assert_eq!((first.priority, second.priority), (1, 2));
-    assert!(first.name != second.name && first.awskms.access.region != second.awskms.access.region);
+    assert!(first.name != second.name && first.awskms.unwrap().access.region != second.awskms.unwrap().access.region);
 }
 
 #[test]

@@ -24,7 +24,12 @@ fn seal(stanza: &str, top: &str, environment: &[(&str, &str)]) -> Seal {
 }
 
 fn awskms(stanza: &str, top: &str, environment: &[(&str, &str)]) -> AwsKms {
-    seal(stanza, top, environment).awskms
+    seal(stanza, top, environment).awskms.unwrap()
+}
+
+/// The key of a seal of KMS.
+fn key(seal: &Seal) -> &str {
+    &seal.awskms.as_ref().unwrap().key_id
 }
 
 fn origin(found: &AwsKms, key: &str) -> String {
@@ -53,7 +58,7 @@ fn vaults_own_example_is_read_unchanged() {
     assert!(found.pool.size < 4);
     let shown = format!("{found:?}");
     assert!(!shown.contains("wJalr") && !shown.contains("AKIA"), "{shown}");
-    let found = found.awskms;
+    let found = found.awskms.unwrap();
     assert_eq!(found.key_id, "19ec80b0-dfdd-4d97-8164-c6examplekey");
     assert_eq!(
         (found.access.region.as_deref(), found.previous_key_ids.as_ref(), found.allow_direct_blob),
@@ -89,14 +94,14 @@ fn json_and_several_files_are_read_alike() {
     let config = load_files(&[("c.json", json)], &[]).unwrap();
     assert_eq!(config.state_path.map(|(path, _)| path), Some(PathBuf::from("/s")));
     let seals = config.seals;
-    assert_eq!((seals.active[0].awskms.key_id.as_str(), seals.active.len()), ("alias/b", 1));
+    assert_eq!((key(&seals.active[0]), seals.active.len()), ("alias/b", 1));
     let old = seals.disabled.unwrap();
-    assert_eq!((old.name.as_str(), old.awskms.key_id.as_str()), ("old", "alias/a"));
+    assert_eq!((old.name.as_str(), key(&old)), ("old", "alias/a"));
     // Stanzas of several files add up.
     let one = format!("{STORAGE}{LISTENER}seal \"awskms\" {{ kms_key_id = \"k\" }}");
     let two = "seal \"AWSKMS\" { kms_key_id = \"l\" disabled = 1 }";
     let seals = load_files(&[("1.hcl", &one), ("2.hcl", two)], &[]).unwrap().seals;
-    assert_eq!((seals.active.len(), seals.disabled.unwrap().awskms.key_id.as_str()), (1, "l"));
+    assert_eq!((seals.active.len(), key(&seals.disabled.unwrap())), (1, "l"));
 }
 
 #[test]
@@ -131,7 +136,7 @@ fn variables_come_over_key_id_and_endpoint_and_over_nothing_else() {
     let config = load("aws { region = \"eu-west-3\" }", &[("VAULT_SEAL_TYPE", "awskms"), all[2]]).unwrap();
     let [seal] = config.seals.active.try_into().unwrap();
     assert_eq!(seal.origin, Origin::Variable("VAULT_SEAL_TYPE".to_owned()));
-    assert_eq!((seal.awskms.key_id.as_str(), seal.awskms.access.region.as_deref()), ("vault", Some("eu-west-3")));
+    assert_eq!((key(&seal), seal.awskms.as_ref().unwrap().access.region.as_deref()), ("vault", Some("eu-west-3")));
     // It may say what a stanza says.
     assert_eq!(awskms("kms_key_id = \"k\"", "", &[("BAO_SEAL_TYPE", "awskms")]).key_id, "k");
 }
@@ -191,7 +196,7 @@ fn the_rest_of_a_stanza_is_read() {
     assert_eq!((health.enabled, seconds(health.timeout), seconds(health.interval), seconds(health.unhealthy)), (Some(true), 5, 900, 30));
     let [seal] = config.seals.active.try_into().unwrap();
     assert_eq!((seal.name.as_str(), seal.priority, seal.pool.size, seal.limits.call.as_secs()), ("one", 3, 4, 9));
-    let found = seal.awskms;
+    let found = seal.awskms.unwrap();
     assert_eq!((found.access.requests.per_second, found.access.requests.per_call), (Some(5), Some(6)));
     assert_eq!((found.previous_key_ids.as_deref(), found.allow_direct_blob), (Some(&[KEY.to_owned()][..]), true));
     assert_eq!(awskms("kms_key_id = \"k\" previous_key_ids = []", "", &[]).previous_key_ids, Some(Vec::new()));
@@ -212,7 +217,7 @@ fn of_two_seals_the_first_in_rank_comes_first() {
     assert_eq!((names, seals.health.interval), (vec!["a", "b"], Some(Duration::from_secs(60))));
     let quiet = two("name = \"b\" priority = 2 disallow_env_vars = true", "name = \"a\" priority = 1");
     let seals = load(&quiet, &[("AWSKMS_WRAPPER_KEY_ID", "mrk-2")]).unwrap().seals;
-    assert_eq!([&seals.active[0], &seals.active[1]].map(|seal| seal.awskms.key_id.as_str()), ["mrk-2", "mrk-1"]);
+    assert_eq!([&seals.active[0], &seals.active[1]].map(key), ["mrk-2", "mrk-1"]);
 }
 
 #[test]
@@ -360,7 +365,7 @@ fn errors_name_place_key_and_remedy() {
         refused("kms_key_id = \"k\" limits = 1", "1:43: limits: expected a block, found a number"),
         (
             "seal \"gcpckms\" {}".to_owned(),
-            "c.hcl:1:6: seal \"gcpckms\": no such seal here: supported are awskms, and shamir, which needs no stanza".to_owned(),
+            "c.hcl:1:6: seal \"gcpckms\": no such seal here: supported are awskms, and shamir, which needs no stanza; any other is a component in plugin_directory".to_owned(),
         ),
         ("seal {}".to_owned(), "c.hcl:1:1: seal: expected a seal's type, as in seal \"awskms\" { … }".to_owned()),
     ];

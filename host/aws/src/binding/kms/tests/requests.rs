@@ -37,6 +37,18 @@ async fn the_guests_requests_arrive_signed_for_kms() {
 }
 
 #[tokio::test]
+async fn an_operator_may_name_the_operations() {
+    let options = EgressOptions { service: Service::Kms, ..options("http://127.0.0.1:1") };
+    let egress = Egress::new("seal", options, credentials().await).unwrap();
+    let spec = KeySpec { key_id: OWN.to_owned(), previous_key_ids: Some(Vec::new()) };
+    let kms = Kms::restricted(spec, egress, vec!["DescribeKey".to_owned(), "Encrypt".to_owned()]);
+    assert!(kms.describe().ends_with("(DescribeKey, Encrypt, nothing else)"), "{}", kms.describe());
+    assert_eq!(refusal(&kms, &wrapping(), "Encrypt", &encrypting(OWN)), None);
+    assert_eq!(refusal(&kms, &unwrapping(OWN, false), "Decrypt", &decrypting(OWN)), Some(Reason::Operation));
+    assert_eq!(Kms::operations().collect::<Vec<_>>(), ["DescribeKey", "Encrypt", "Decrypt"]);
+}
+
+#[tokio::test]
 async fn each_operation_is_for_its_purpose_and_nothing_is_sent_without_a_key() {
     let kms = bound(OWN, None, "http://127.0.0.1:1").await;
     let cases: [(&str, String, &[Purpose], AwsCall); 3] = [

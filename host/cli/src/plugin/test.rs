@@ -1,0 +1,214 @@
+//! `coffer plugin test`: tries a component in the sandbox, before anybody trusts it with data, and reports.
+//!
+//! The rule: no pin is needed, and nothing that the operator keeps is touched. A directory is always a temporary one; a store behind another
+//! grant is an empty one, or a folder of a random name in it, and only what the trial wrote is removed from it.
+
+use super::block;
+use crate::args::{TestArguments, TrialFormat};
+use crate::component;
+use crate::config::{self, Config, Environment, Role, Seal, Storage, is_builtin};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::print;
+use crate::server;
+use crate::server::trial::Prepared;
+use cofferdam_aws::{Providers, Sources};
+use cofferdam_runtime::{Component, Inspection, Runtime, Source, StorageConfig};
+use cofferdam_trial::{GuestSubject, Options, Place, Progress, Report, Subject};
+use std::hash::{BuildHasher, Hasher};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a configuration need not have to be tried with. What it has comes over this.
+const DEFAULTS: &str = r#"storage "filesystem" { path = "/nonexistent" }
+listener "tcp" { address = "127.0.0.1:8200" tls_disable = true }
+api_addr = "http://127.0.0.1:8200"
+"#;
+
+/// `plugin test`.
+pub(super) fn run(arguments: &TestArguments, environment: &Environment) -> Outcome {
+    if let Some(level) = arguments.log_level {
+        server::trial::log(level)?;
+    }
+    let file = &arguments.file;
+    let name = file.display().to_string();
+    let bytes = super::read(file)?;
+    let inspection = cofferdam_runtime::inspect(&name, &bytes).map_err(Failure::usage)?;
+    let stanza = match arguments.config.as_slice() {
+        [] => None,
+        paths => Some(stanza(file, &inspection, paths, environment)?),
+    };
+    if stanza.is_none() && !inspection.grants_needed().is_empty() {
+        return Err(Failure::usage(wanting(file, &inspection)));
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let tokio = tokio.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    let runtime = server::component_runtime()?;
+    let component = runtime.component(Source::Bytes { name, bytes }).map_err(Failure::failed)?;
+    tokio.block_on(async {
+        let subject = subject(arguments, stanza, runtime, component).await?;
+        try_out(arguments, &subject).await
+    })
+}
+
+/// The stanza by which a component is opened.
+enum Stanza {
+    Storage(Box<Storage>),
+    Seal(Box<Seal>),
+}
+
+/// The stanza of the configuration that is for this file.
+fn stanza(file: &Path, inspection: &Inspection, paths: &[PathBuf], environment: &Environment) -> Result<Stanza, Failure> {
+    let defaults = tempfile::Builder::new().suffix(".hcl").tempfile();
+    let defaults = defaults.map_err(|error| Failure::failed(format!("no temporary file: {error}")))?;
+    std::fs::write(defaults.path(), DEFAULTS).map_err(|error| Failure::failed(format!("no temporary file: {error}")))?;
+    let paths: Vec<PathBuf> = std::iter::once(defaults.path().to_owned()).chain(paths.iter().cloned()).collect();
+    let config = config::load(&paths, environment).map_err(|error| Failure::usage(format!("error loading configuration: {error}")))?;
+    let role = super::role(inspection.world);
+    match role {
+        Role::Storage if config.storage.place.file == defaults.path() => Err(Failure::usage(format!(
+            "{}: this is a storage, and the configuration has no storage stanza: add storage \"NAME\" {{ … }} with its settings",
+            file.display()
+        ))),
+        Role::Storage => {
+            granted(file, role, &config.storage.component, inspection, config.storage.plugin.as_deref())?;
+            Ok(Stanza::Storage(Box::new(config.storage)))
+        }
+        Role::Seal => {
+            let seal = seal_for(file, &config)?;
+            granted(file, role, &seal.kind, inspection, seal.plugin.as_deref())?;
+            Ok(Stanza::Seal(Box::new(seal.clone())))
+        }
+    }
+}
+
+/// Of several seals the one that the file is of: by its plugin block, else by its name.
+fn seal_for<'a>(file: &Path, config: &'a Config) -> Result<&'a Seal, Failure> {
+    let all: Vec<&Seal> = config.seals.active.iter().chain(&config.seals.disabled).collect();
+    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let of_block = |seal: &&&Seal| seal.plugin.as_ref().is_some_and(|plugin| plugin.path.as_ref() == Some(&whole));
+    let of_name = |seal: &&&Seal| file.file_stem().is_some_and(|stem| stem == seal.kind.as_str());
+    match (all.iter().find(of_block).or_else(|| all.iter().find(of_name)), all.as_slice()) {
+        (Some(seal), _) | (None, [seal]) => Ok(*seal),
+        (None, []) => Err(Failure::usage(format!(
+            "{}: this is a seal, and the configuration has no seal stanza of a component: add seal \"NAME\" {{ … }} with its settings",
+            file.display()
+        ))),
+        (None, several) => {
+            let kinds: Vec<&str> = several.iter().map(|seal| seal.kind.as_str()).collect();
+            Err(Failure::usage(format!(
+                "{}: which of the seals {} is it? Name the file in that one's plugin block (path = …)",
+                file.display(),
+                kinds.join(", ")
+            )))
+        }
+    }
+}
+
+/// Fails if the configuration grants less than the component cannot start without. A name of the release has its grant by its stanza.
+fn granted(file: &Path, role: Role, name: &str, inspection: &Inspection, plugin: Option<&config::Plugin>) -> Result<(), Failure> {
+    let has = |grant: &str| plugin.is_some_and(|plugin| plugin.grants.has(grant)) || is_builtin(role, name) && grant == "aws";
+    match inspection.grants_needed().into_iter().find(|grant| !has(grant)) {
+        None => Ok(()),
+        Some(grant) => Err(Failure::usage(component::lacks(role, name, &file.display().to_string(), inspection, grant))),
+    }
+}
+
+/// What a component that cannot start without a grant needs to be tried.
+fn wanting(file: &Path, inspection: &Inspection) -> String {
+    let needed = inspection.grants_needed();
+    let role = super::role(inspection.world);
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.is_empty()).unwrap_or("NAME");
+    let needs = format!("{}: it does not start without the grant {}", file.display(), needed.join(", "));
+    if is_builtin(role, stem) {
+        return format!(
+            "{needs}, which is derived from its stanza. Write that into a file, as in examples/, and name it by --config:\n\n{role} {} {{\n  …\n}}",
+            block::quoted(stem)
+        );
+    }
+    format!(
+        "{needs}. Write its stanza and what you grant it into a file, with your own values, and name it by --config:\n\n{role} {} {{\n}}\n\n{}",
+        block::quoted(stem),
+        block::text(role, stem, &[], &needed)
+    )
+}
+
+/// The component, as the stanza or nothing says.
+async fn subject(
+    arguments: &TestArguments,
+    stanza: Option<Stanza>,
+    runtime: Arc<Runtime>,
+    component: Component,
+) -> Result<GuestSubject, Failure> {
+    let providers = Providers::new(Sources::system());
+    let is_seal = super::role(component.inspect().world) == Role::Seal;
+    let prepared = match &stanza {
+        Some(Stanza::Storage(storage)) => server::trial::storage(storage, &providers).await?,
+        Some(Stanza::Seal(seal)) => server::trial::seal(seal, &providers).await?,
+        None => Prepared {
+            config: StorageConfig::new("trial"),
+            granted: Vec::new(),
+            directory: !is_seal && GuestSubject::wants_directory(&component),
+        },
+    };
+    let Prepared { config, mut granted, directory } = prepared;
+    let elsewhere = config.grants.aws.is_some() || config.grants.http.is_some();
+    let place = match (directory, elsewhere) {
+        (true, false) if !is_seal => Place::Directory,
+        _ if arguments.force => Place::Folder,
+        _ => Place::Root,
+    };
+    if directory {
+        granted.push("a fresh temporary directory, seen as /data".to_owned());
+    }
+    let subject = GuestSubject::new(runtime, component, config, granted, place);
+    Ok(if directory { subject.with_temporary_directory() } else { subject })
+}
+
+/// Runs the trial, and hands out the report.
+async fn try_out(arguments: &TestArguments, subject: &GuestSubject) -> Outcome {
+    let talks = std::io::stderr().is_terminal();
+    let options = Options {
+        only: arguments.only.clone(),
+        seed: arguments.seed.unwrap_or_else(seed),
+        quick: arguments.quick,
+        progress: talks.then(|| Arc::new(|id: &str| eprintln!("{id} …")) as Progress),
+        ..Options::default()
+    };
+    let ids = cofferdam_trial::ids(subject.info());
+    if let Some(unknown) = options.unknown(&ids).first() {
+        return Err(Failure::usage(format!("--only {unknown}: no section and no check of that name; there are:\n  {}", ids.join("\n  "))));
+    }
+    // What does not open is in the report.
+    if let Err(error) = subject.check_place().await
+        && subject.storage(cofferdam_trial::OpenWith::again()).await.is_ok()
+    {
+        return Err(Failure::usage(format!("{}: {error}", subject.info().file)));
+    }
+    let report = tokio::select! {
+        report = cofferdam_trial::run(subject, &options) => report,
+        _ = tokio::signal::ctrl_c() => {
+            subject.wipe().await.map_err(|error| Failure::failed(format!("what was written could not be removed: {error}")))?;
+            return Err(Failure::failed("interrupted; what was written is removed"));
+        }
+    };
+    hand_out(arguments, &report)?;
+    Ok(if report.passed() { Exit::Success } else { Exit::Failed })
+}
+
+fn hand_out(arguments: &TestArguments, report: &Report) -> Result<(), Failure> {
+    let text = match arguments.format {
+        TrialFormat::Table => report.table(),
+        TrialFormat::Json => report.json().map_err(Failure::failed)?,
+        TrialFormat::Junit => report.junit().map_err(Failure::failed)?,
+    };
+    let Some(path) = &arguments.output else { return print(&text) };
+    std::fs::write(path, text).map_err(|error| Failure::failed(format!("--output {}: cannot be written: {error}", path.display())))?;
+    // Whoever runs it sees what came of it all the same.
+    if arguments.format == TrialFormat::Table { Ok(()) } else { print(&report.table()) }
+}
+
+/// A seed that is short enough to be typed.
+fn seed() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000_000
+}
