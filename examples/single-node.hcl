@@ -4,7 +4,7 @@
 #
 # then `coffer operator init` once, and `coffer operator unseal` after every start. Only one server may use the directory.
 
-# The filesystem component is part of the binary; a filesystem.wasm in plugin_directory would be used instead.
+# The filesystem component is part of the binary; another of that name is used only if a plugin block says replaces_builtin.
 # It may touch this directory and nothing else of the machine. The layout is that of Vault's storage "file".
 # The server makes the directory if it is missing, for its own user only, and refuses one that others may enter.
 storage "filesystem" {
