@@ -1,23 +1,22 @@
-//! What every storage backend must do, run by the same code against the guests, through the runtime, and against independent native implementations of the
-//! same layouts. The DynamoDB guest runs on three emulators, of which the slow one has a part of the cases; with strict fencing, on those that know transactions.
-//!
-//! [`vault`] holds the cases that OpenBao runs against each of its backends; [`contract`] what our contract adds; [`model`] random operations against
-//! a map in memory.
-
-mod contract;
-mod model;
-mod vault;
+//! What every storage backend must do: the checks of `coffer plugin test`, section contract, run against the guests, through the runtime, and against independent
+//! native implementations of the same layouts. The DynamoDB guest runs on three emulators, of which the slow one has a part of the checks; with strict
+//! fencing, on those that know transactions.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use cofferdam_aws::TableSpec;
 use cofferdam_backend::{Folder, Key, Storage};
+use cofferdam_emulator::Keys;
+use cofferdam_runtime::StorageConfig;
 use cofferdam_tests::native::Native;
 use cofferdam_tests::table;
+use cofferdam_trial::{Given, GuestSubject, Options, Outcome, Place, Subject};
 
-use crate::dynamodb::{Emulator, ground};
+use crate::dynamodb::{Emulator, Ground, ground};
 
 pub(crate) fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -79,69 +78,157 @@ pub(crate) async fn scan(storage: &dyn Storage, segments: u32, limit: u32) -> BT
     found
 }
 
-/// A storage with nothing in it, and what it stands on.
-struct Subject {
-    storage: Arc<dyn Storage>,
+/// What is tried, and what it stands on.
+struct Tried {
+    subject: Box<dyn Subject>,
     _ground: Box<dyn Any + Send>,
 }
 
-async fn filesystem() -> Subject {
+impl Tried {
+    fn given(storage: Arc<dyn Storage>, ground: impl Any + Send) -> Tried {
+        Tried { subject: Box::new(Given::storage("native", storage, None)), _ground: Box::new(ground) }
+    }
+}
+
+async fn filesystem() -> Tried {
+    let (runtime, component) = crate::filesystem::component();
+    let config = StorageConfig::new("test");
+    let subject = GuestSubject::new(Arc::clone(runtime), component.clone(), config, Vec::new(), Place::Directory);
+    Tried { subject: Box::new(subject), _ground: Box::new(()) }
+}
+
+async fn native_filesystem() -> Tried {
     let directory = crate::filesystem::directory();
-    Subject { storage: crate::filesystem::guest(directory.path()).await, _ground: Box::new(directory) }
+    Tried::given(Arc::new(Native::open(directory.path(), false).unwrap()), directory)
 }
 
-async fn native_filesystem() -> Subject {
-    let directory = crate::filesystem::directory();
-    Subject { storage: Arc::new(Native::open(directory.path(), false).unwrap()), _ground: Box::new(directory) }
+/// The guest on a table of its own name.
+async fn on_table(ground: &Ground, place: Place) -> GuestSubject {
+    let (runtime, component) = crate::dynamodb::component();
+    let mut config = StorageConfig::new("test");
+    config.settings.push(("table".to_owned(), ground.name.clone()));
+    let credentials = crate::dynamodb::credentials(&Keys::any()).await;
+    config.grants.aws = Some(ground.binding(credentials, TableSpec::new(""), None));
+    GuestSubject::new(Arc::clone(runtime), component.clone(), config, Vec::new(), place)
 }
 
-async fn dynamodb(emulator: Emulator) -> Subject {
+async fn dynamodb(emulator: Emulator) -> Tried {
     let ground = ground(emulator).await;
-    Subject { storage: ground.open().await, _ground: Box::new(ground) }
+    let subject = on_table(&ground, Place::Root).await;
+    subject.check_place().await.unwrap();
+    Tried { subject: Box::new(subject), _ground: Box::new(ground) }
 }
 
-async fn fenced_dynamodb(emulator: Emulator) -> Subject {
+/// The example on a prefix of its own; none where there is no etcd and need not be.
+async fn etcd() -> Option<Tried> {
+    let ground = Arc::new(crate::etcd::Ground::new()?);
+    let storage = ground.open().await;
+    let lock = storage.lock();
+    Some(Tried { subject: Box::new(Given::storage("etcd", storage, lock)), _ground: Box::new(ground) })
+}
+
+async fn fenced_etcd() -> Option<Tried> {
+    let ground = crate::etcd::Ground::new()?;
+    Some(Tried::given(crate::etcd::fenced(&ground, "the only one").await.0, ground))
+}
+
+async fn fenced_dynamodb(emulator: Emulator) -> Tried {
     let ground = ground(emulator).await;
-    Subject { storage: crate::dynamodb::strict(&ground).await, _ground: Box::new(ground) }
+    Tried::given(crate::dynamodb::strict(&ground).await, ground)
 }
 
-async fn native_table(emulator: Emulator) -> Subject {
+async fn native_table(emulator: Emulator) -> Tried {
     let ground = ground(emulator).await;
-    Subject { storage: Arc::new(table::Native::new(ground.table.clone())), _ground: Box::new(ground) }
+    Tried::given(Arc::new(table::Native::new(ground.table.clone())), ground)
 }
 
-/// Makes a test of each case, on storage that the expression makes.
+/// Runs one check, which must pass.
+async fn check(tried: impl Into<Option<Tried>>, id: &str) {
+    let Some(tried) = tried.into() else { return };
+    let options = Options { only: vec![format!("contract/{id}")], seed: 5, patience: Duration::from_secs(1_200), ..Options::default() };
+    let report = cofferdam_trial::run(&*tried.subject, &options).await;
+    let outcomes: Vec<&Outcome> = report.checks().map(|check| &check.outcome).collect();
+    assert!(matches!(outcomes[..], [Outcome::Passed]), "{}", report.table());
+}
+
+/// Makes a test of each check, on what the expression makes.
 macro_rules! cases {
-    ($subject:expr; $($case:path as $name:ident),+ $(,)?) => {
+    ($subject:expr; $($id:literal as $name:ident),+ $(,)?) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let subject = $subject.await;
-            $case(&*subject.storage).await;
+            crate::conformance::check($subject.await, $id).await;
         })+
     };
 }
 
-/// All cases.
+/// All that any storage does.
 macro_rules! every_case {
     ($subject:expr) => {
         cases! {
             $subject;
-            crate::conformance::vault::basics as cases_1_to_18_basics,
-            crate::conformance::vault::ten_keys as case_19_ten_keys,
-            crate::conformance::vault::prefixes as cases_20_to_23_prefixes,
-            crate::conformance::contract::values_are_any_bytes as values_are_any_bytes,
-            crate::conformance::contract::keys_within_the_grammar_are_kept_apart as keys_within_the_grammar_are_kept_apart,
-            crate::conformance::contract::a_leaf_and_a_folder_of_one_name_are_unrelated as a_leaf_and_a_folder_of_one_name_are_unrelated,
-            crate::conformance::contract::deleting_what_is_missing_changes_nothing as deleting_what_is_missing_changes_nothing,
-            crate::conformance::contract::names_sort_by_bytes_with_the_slash as names_sort_by_bytes_with_the_slash,
-            crate::conformance::contract::a_large_folder_is_listed_whole as a_large_folder_is_listed_whole,
-            crate::conformance::contract::pages_under_writes_hold_what_stays_once as pages_under_writes_hold_what_stays_once,
-            crate::conformance::contract::batches_apply_in_order as batches_apply_in_order,
-            crate::conformance::contract::a_scan_delivers_everything_once as a_scan_delivers_everything_once,
-            crate::conformance::contract::a_scan_under_writes_delivers_what_stays as a_scan_under_writes_delivers_what_stays,
-            crate::conformance::contract::readers_see_whole_values as readers_see_whole_values,
-            crate::conformance::contract::puts_and_deletes_race_in_one_folder as puts_and_deletes_race_in_one_folder,
-            crate::conformance::model::random_operations_agree_with_a_map as random_operations_agree_with_a_map,
+            "openbao-basics" as cases_1_to_18_basics,
+            "openbao-ten-keys" as case_19_ten_keys,
+            "openbao-prefixes" as cases_20_to_23_prefixes,
+            "values-any-bytes" as values_are_any_bytes,
+            "values-replaced" as values_are_replaced,
+            "keys-kept-apart" as keys_within_the_grammar_are_kept_apart,
+            "leaf-and-folder" as a_leaf_and_a_folder_of_one_name_are_unrelated,
+            "delete-missing" as deleting_what_is_missing_changes_nothing,
+            "batch-limits" as limits_of_batches_are_kept,
+            "names-sort-by-bytes" as names_sort_by_bytes_with_the_slash,
+            "list-after" as a_listing_goes_on_after_any_name,
+            "large-folder" as a_large_folder_is_listed_whole,
+            "pages-under-writes" as pages_under_writes_hold_what_stays_once,
+            "folders-come-and-go" as folders_come_and_go,
+            "batch-in-order" as batches_apply_in_order,
+            "batch-seen-in-order" as batches_are_seen_in_order,
+            "scan-complete" as a_scan_delivers_everything_once,
+            "scan-segments-stay" as a_segment_depends_on_the_key_alone,
+            "scan-cursor-lasts" as cursors_last,
+            "scan-under-writes" as a_scan_under_writes_delivers_what_stays,
+            "whole-values" as readers_see_whole_values,
+            "race-in-one-folder" as puts_and_deletes_race_in_one_folder,
+            "race-on-one-key" as puts_and_deletes_race_on_one_key,
+            "random-operations" as random_operations_agree_with_a_map,
+        }
+    };
+}
+
+/// What is to be said of a guest only: it is opened anew, instance by instance, and stopped.
+macro_rules! guest_cases {
+    ($subject:expr) => {
+        cases! {
+            $subject;
+            "opens" as it_opens,
+            "limits-to-the-byte" as limits_are_kept_to_the_byte,
+            "folders-after-opening-anew" as folders_of_another_instance,
+            "scan-parallel" as a_scan_is_divided,
+            "batch-stopped" as a_batch_that_is_stopped,
+            "instances-share-nothing" as instances_share_nothing,
+            "read-by-another" as read_by_another,
+            "restart" as what_was_acknowledged_is_there_after_a_restart,
+        }
+    };
+}
+
+/// A lock's.
+macro_rules! lock_cases {
+    ($subject:expr) => {
+        cases! {
+            $subject;
+            "lock-exclusion" as lock_exclusion,
+            "lock-seen" as lock_seen,
+            "lock-renew" as lock_renew,
+            "lock-release" as lock_release,
+            "lock-strangers" as lock_strangers,
+            "lock-expiry" as lock_expiry,
+            "lock-clocks" as lock_clocks,
+            "lock-values" as lock_values,
+            "lock-and-entry" as lock_and_entry,
+            "lock-hidden" as lock_hidden,
+            "lock-several" as lock_several,
+            "lock-race" as lock_race,
+            "lock-restart" as lock_restart,
         }
     };
 }
@@ -151,31 +238,34 @@ macro_rules! few_cases {
     ($subject:expr) => {
         cases! {
             $subject;
-            crate::conformance::vault::prefixes as cases_20_to_23_prefixes,
-            crate::conformance::contract::a_leaf_and_a_folder_of_one_name_are_unrelated as a_leaf_and_a_folder_of_one_name_are_unrelated,
-            crate::conformance::contract::deleting_what_is_missing_changes_nothing as deleting_what_is_missing_changes_nothing,
-            crate::conformance::contract::batches_apply_in_order as batches_apply_in_order,
+            "openbao-prefixes" as cases_20_to_23_prefixes,
+            "leaf-and-folder" as a_leaf_and_a_folder_of_one_name_are_unrelated,
+            "delete-missing" as deleting_what_is_missing_changes_nothing,
+            "batch-in-order" as batches_apply_in_order,
         }
     };
 }
 
 mod on_the_filesystem_guest {
     every_case!(super::filesystem());
-    cases!(super::filesystem(); crate::conformance::contract::limits_are_kept_to_the_byte as limits_are_kept_to_the_byte);
+    guest_cases!(super::filesystem());
 }
 
 mod on_the_native_filesystem {
     every_case!(super::native_filesystem());
-    cases!(super::native_filesystem(); crate::conformance::contract::limits_are_kept_to_the_byte as limits_are_kept_to_the_byte);
+    cases!(super::native_filesystem(); "limits-to-the-byte" as limits_are_kept_to_the_byte);
 }
 
-/// DynamoDB's limits are not the same for every segment: `dynamodb::limits` has them.
 mod on_dynamodb_with_dynalite {
     every_case!(super::dynamodb(super::Emulator::Dynalite));
+    guest_cases!(super::dynamodb(super::Emulator::Dynalite));
+    lock_cases!(super::dynamodb(super::Emulator::Dynalite));
 }
 
 mod on_dynamodb_in_memory {
     every_case!(super::dynamodb(super::Emulator::Mini));
+    guest_cases!(super::dynamodb(super::Emulator::Mini));
+    lock_cases!(super::dynamodb(super::Emulator::Mini));
 }
 
 mod on_dynamodb_with_moto {
@@ -190,23 +280,60 @@ mod on_dynamodb_with_strict_fencing_with_moto {
     few_cases!(super::fenced_dynamodb(super::Emulator::Moto));
 }
 
+mod on_etcd {
+    every_case!(super::etcd());
+    cases!(super::etcd(); "limits-to-the-byte" as limits_are_kept_to_the_byte);
+    lock_cases!(super::etcd());
+}
+
+mod on_etcd_with_strict_fencing {
+    few_cases!(super::fenced_etcd());
+    cases! {
+        super::fenced_etcd();
+        "openbao-basics" as cases_1_to_18_basics,
+        "race-in-one-folder" as puts_and_deletes_race_in_one_folder,
+    }
+}
+
 /// The native implementation on an emulator that is not ours (what is large takes too long there), and on ours.
 mod on_the_native_table_with_dynalite {
     cases! {
         super::native_table(super::Emulator::Dynalite);
-        crate::conformance::vault::basics as cases_1_to_18_basics,
-        crate::conformance::vault::ten_keys as case_19_ten_keys,
-        crate::conformance::vault::prefixes as cases_20_to_23_prefixes,
-        crate::conformance::contract::values_are_any_bytes as values_are_any_bytes,
-        crate::conformance::contract::keys_within_the_grammar_are_kept_apart as keys_within_the_grammar_are_kept_apart,
-        crate::conformance::contract::a_leaf_and_a_folder_of_one_name_are_unrelated as a_leaf_and_a_folder_of_one_name_are_unrelated,
-        crate::conformance::contract::deleting_what_is_missing_changes_nothing as deleting_what_is_missing_changes_nothing,
-        crate::conformance::contract::names_sort_by_bytes_with_the_slash as names_sort_by_bytes_with_the_slash,
-        crate::conformance::contract::batches_apply_in_order as batches_apply_in_order,
-        crate::conformance::model::random_operations_agree_with_a_map as random_operations_agree_with_a_map,
+        "openbao-basics" as cases_1_to_18_basics,
+        "openbao-ten-keys" as case_19_ten_keys,
+        "openbao-prefixes" as cases_20_to_23_prefixes,
+        "values-any-bytes" as values_are_any_bytes,
+        "keys-kept-apart" as keys_within_the_grammar_are_kept_apart,
+        "leaf-and-folder" as a_leaf_and_a_folder_of_one_name_are_unrelated,
+        "delete-missing" as deleting_what_is_missing_changes_nothing,
+        "names-sort-by-bytes" as names_sort_by_bytes_with_the_slash,
+        "batch-in-order" as batches_apply_in_order,
+        "random-operations" as random_operations_agree_with_a_map,
     }
 }
 
 mod on_the_native_table_in_memory {
     every_case!(super::native_table(super::Emulator::Mini));
+}
+
+/// A trial in a table that holds other things: they are not seen, and they stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_holds_other_things_keeps_them() {
+    let ground = ground(Emulator::Mini).await;
+    let others = ground.open().await;
+    put(&*others, "others/a/b", "theirs").await;
+    put(&*others, "top", "theirs").await;
+    let refused = on_table(&ground, Place::Root).await.check_place().await.unwrap_err().to_string();
+    assert!(refused.contains("not empty") && refused.contains("--force"), "{refused}");
+
+    let tried = on_table(&ground, Place::Folder).await;
+    tried.check_place().await.unwrap();
+    let before = ground.table.items().await.unwrap();
+    let options = Options { quick: true, seed: 3, ..Options::default() };
+    let report = cofferdam_trial::run(&tried, &options).await;
+    assert!(report.passed(), "{}", report.table());
+    let after = ground.table.items().await.unwrap();
+    assert!(before.len() == after.len() && before.iter().all(|item| after.contains(item)), "{after:?}");
+    others.forget();
+    assert_eq!(list(&*others, "").await, ["others/", "top"]);
 }

@@ -1,0 +1,75 @@
+//! A report as text: what was tried, a line for each check, then what failed, with its script.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{Figure, Outcome, Report, Value};
+
+/// Writing to a string does not fail.
+macro_rules! line {
+    ($text:expr, $($format:tt)*) => {{
+        let _ = writeln!($text, $($format)*);
+    }};
+}
+
+pub(super) fn write(report: &Report) -> String {
+    let mut text = String::new();
+    let subject = &report.subject;
+    line!(text, "{}", subject.file);
+    if let (Some(name), Some(version)) = (&subject.name, &subject.version) {
+        line!(text, "  calls itself  {name} {version}");
+    }
+    line!(text, "  world         {} (contract {})", subject.world, subject.contract);
+    line!(text, "  sha256        {}", subject.sha256);
+    line!(text, "  size          {} bytes", subject.size);
+    for grant in &subject.grants {
+        line!(text, "  granted       {grant}");
+    }
+    let widest = report.checks().map(|check| check.id.chars().count()).max().unwrap_or(0);
+    for section in &report.sections {
+        line!(text, "\n{}", section.name);
+        line!(text, "{}", "-".repeat(section.name.chars().count()));
+        for check in &section.checks {
+            line!(text, "  {:<7}  {:<widest$}  {:>9}  {}", check.outcome.word(), check.id, took(check.took), check.title);
+            if let Outcome::Skipped { why } = &check.outcome {
+                line!(text, "  {:<7}  {why}", "");
+            }
+        }
+        let widest = section.figures.iter().map(|figure| figure.title.chars().count()).max().unwrap_or(0);
+        for figure in &section.figures {
+            figures(&mut text, figure, widest);
+        }
+    }
+    for check in report.checks() {
+        if let Outcome::Failed { what, script } = &check.outcome {
+            line!(text, "\nFAILED {}: {}\n  {}", check.id, check.title, what.replace('\n', "\n  "));
+            if !script.is_empty() {
+                line!(text, "  The operations:");
+            }
+            for step in script {
+                line!(text, "    {step}");
+            }
+        }
+    }
+    if let Some(why) = &report.left_behind {
+        line!(text, "\nWhat was written is still there, since it could not be removed: {why}");
+    }
+    let count = |word: &str| report.checks().filter(|check| check.outcome.word() == word).count();
+    let (passed, failed, skipped) = (count("passed"), count("FAILED"), count("skipped"));
+    line!(text, "\n{passed} passed, {failed} failed, {skipped} skipped in {} (seed {})", took(report.took), report.seed);
+    text
+}
+
+fn figures(text: &mut String, figure: &Figure, widest: usize) {
+    let value = match &figure.value {
+        Value::Number(number) => format!("{number} {}", figure.unit),
+        Value::Text(text) => text.clone(),
+        Value::List(list) if list.is_empty() => "none".to_owned(),
+        Value::List(list) => list.join(&format!("\n  {:<widest$}  ", "")),
+    };
+    line!(text, "  {:<widest$}  {}", figure.title, value.trim_end());
+}
+
+fn took(time: Duration) -> String {
+    if time < Duration::from_secs(10) { format!("{} ms", time.as_millis()) } else { format!("{:.1} s", time.as_secs_f64()) }
+}

@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use cofferdam_runtime::World;
+
+use super::*;
+
+fn report(outcomes: Vec<Outcome>) -> Report {
+    let subject = Info {
+        file: "x.wasm".to_owned(),
+        name: Some("x".to_owned()),
+        version: Some("1.2.3".to_owned()),
+        sha256: "00ff".to_owned(),
+        world: World::Storage,
+        contract: "0.1.0".to_owned(),
+        size: 17,
+        grants: vec!["a fresh temporary directory".to_owned()],
+        judged: false,
+    };
+    let check = |(number, outcome)| Check {
+        id: format!("contract/check-{number}"),
+        title: "It holds".to_owned(),
+        outcome,
+        took: Duration::from_millis(5),
+    };
+    let figure = Figure { id: "contract/size".to_owned(), title: "Size".to_owned(), value: Value::Number(1.5), unit: "MiB".to_owned() };
+    let section =
+        Section { name: "contract".to_owned(), checks: outcomes.into_iter().enumerate().map(check).collect(), figures: vec![figure] };
+    Report { sections: vec![section], took: Duration::from_millis(9), ..Report::new(subject, 7) }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { what: "expected [b], found [] <&\u{1}".to_owned(), script: vec!["put a/b = 0x00".to_owned()] }
+}
+
+fn skipped() -> Outcome {
+    Outcome::Skipped { why: "no lock".to_owned() }
+}
+
+#[test]
+fn it_passes_only_if_something_passed_and_nothing_failed() {
+    assert!(report(vec![Outcome::Passed, skipped()]).passed());
+    for other in [vec![], vec![skipped()], vec![Outcome::Passed, failed()]] {
+        assert!(!report(other).passed());
+    }
+}
+
+#[test]
+fn what_is_left_behind_fails_and_is_told() {
+    let report = Report { left_behind: Some("unavailable".to_owned()), ..report(vec![Outcome::Passed]) };
+    assert!(!report.passed());
+    for text in [report.table(), report.json().unwrap(), report.junit().unwrap()] {
+        assert!(text.contains("unavailable"), "{text}");
+    }
+    assert!(report.junit().unwrap().contains("errors=\"1\""), "{}", report.junit().unwrap());
+}
+
+#[test]
+fn people_see_what_failed_and_how_to_get_there() {
+    let text = report(vec![Outcome::Passed, failed(), skipped()]).table();
+    for part in [
+        "x 1.2.3",
+        "storage-backend",
+        "FAILED",
+        "found []",
+        "    put a/b = 0x00",
+        "no lock",
+        "1 passed, 1 failed, 1 skipped",
+        "seed 7",
+        "1.5 MiB",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn programs_read_the_same() {
+    let json: serde_json::Value = serde_json::from_str(&report(vec![Outcome::Passed, failed(), skipped()]).json().unwrap()).unwrap();
+    assert_eq!(json["passed"], false);
+    assert_eq!(json["subject"]["world"], "storage-backend");
+    let checks = &json["sections"][0]["checks"];
+    assert_eq!(checks[0], serde_json::json!({"id": "contract/check-0", "title": "It holds", "outcome": "passed", "took_ms": 5}));
+    assert_eq!((&checks[1]["outcome"], &checks[1]["script"][0]), (&"failed".into(), &"put a/b = 0x00".into()));
+    assert_eq!((&checks[2]["outcome"], &checks[2]["why"]), (&"skipped".into(), &"no lock".into()));
+    assert_eq!(json["sections"][0]["figures"][0]["value"], 1.5);
+}
+
+#[test]
+fn ci_systems_count_failures_and_skips() {
+    let xml = report(vec![Outcome::Passed, failed(), skipped()]).junit().unwrap();
+    for part in ["tests=\"3\"", "failures=\"1\"", "skipped", "contract/check-1", "&lt;&amp;", "put a/b = 0x00", "no lock"] {
+        assert!(xml.contains(part), "{part}: {xml}");
+    }
+    assert!(!xml.contains('\u{1}'));
+}
