@@ -39,6 +39,11 @@ static GUEST: LazyLock<(Arc<Runtime>, Component)> = LazyLock::new(|| {
     (runtime, component)
 });
 
+/// The guest, and what runs it.
+pub(crate) fn component() -> &'static (Arc<Runtime>, Component) {
+    &GUEST
+}
+
 /// What is behind the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Emulator {

@@ -3,11 +3,13 @@
 //! Rule: each test starts its own servers on free loopback ports in its own directory, bounds every wait, and ends what it
 //! started also when it fails.
 
+mod audit;
 mod bao;
 mod commands;
 mod crash;
 mod lifecycle;
 mod parity;
+mod plugins;
 pub(crate) mod process;
 mod refusals;
 mod store;

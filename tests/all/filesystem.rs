@@ -23,7 +23,7 @@ pub(crate) fn guest_file() -> PathBuf {
     file
 }
 
-fn component() -> &'static (Arc<Runtime>, Component) {
+pub(crate) fn component() -> &'static (Arc<Runtime>, Component) {
     static COMPONENT: OnceLock<(Arc<Runtime>, Component)> = OnceLock::new();
     COMPONENT.get_or_init(|| {
         let mut options = RuntimeOptions::default();

@@ -16,8 +16,8 @@ use crate::runtime::{commit, hostile, key};
 async fn tight(change: impl FnOnce(&mut StorageConfig)) -> Arc<StorageBackend> {
     hostile(|config| {
         config.limits.memory = 32 << 20;
-        config.limits.cpu = Duration::from_millis(300);
-        config.limits.call = Duration::from_secs(2);
+        config.limits.cpu = Duration::from_secs(2);
+        config.limits.call = Duration::from_secs(10);
         config.limits.response = 8 << 20;
         config.pool.size = 4;
         change(config);

@@ -1,6 +1,8 @@
 //! Every test that crosses crates, as one binary: linking is what takes long.
 
 #[cfg(test)]
+mod authors;
+#[cfg(test)]
 mod awskms;
 #[cfg(test)]
 mod conformance;
@@ -11,10 +13,16 @@ mod dynamodb;
 #[cfg(test)]
 mod e2e;
 #[cfg(test)]
+mod etcd;
+#[cfg(test)]
 mod filesystem;
 #[cfg(test)]
 mod ha;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod plugins;
+#[cfg(test)]
 mod runtime;
+#[cfg(test)]
+mod trial;
