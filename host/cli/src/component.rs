@@ -9,8 +9,11 @@ use cofferdam_plugins::{FindError, Policy, Request, TrustedKey};
 use cofferdam_runtime::{Grants, ImportKind, Inspection, OpenError, Source};
 use std::sync::LazyLock;
 
+/// The bytes of a component, and their SHA-256 in hexadecimal.
+type Built = (&'static [u8], &'static str);
+
 /// The components of the release, by name; those that had been built when this binary was, with their bytes and the SHA-256 of these in hexadecimal.
-const RELEASE: &[(&str, Option<(&[u8], &str)>)] = &include!(concat!(env!("OUT_DIR"), "/release.rs"));
+const RELEASE: &[(&str, Option<Built>)] = &include!(concat!(env!("OUT_DIR"), "/release.rs"));
 
 /// The same without digests.
 type Builtin = (&'static str, Option<&'static [u8]>);

@@ -309,7 +309,8 @@ mod tests {
             // What is there as a comment is a configuration, too.
             for text in [block.clone(), block.replace("  # ", "  ")] {
                 std::fs::write(&path, format!("{stanza}{text}")).unwrap();
-                let config = config::load(&[path.clone()], &Environment::default()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+                let config =
+                    config::load(std::slice::from_ref(&path), &Environment::default()).unwrap_or_else(|error| panic!("{error}\n{text}"));
                 let [plugin] = config.plugins.as_slice() else { panic!("{text}") };
                 assert_eq!((plugin.path.as_deref(), plugin.sha256.as_deref()), (Some(Path::new(file)), Some(inspection.sha256.as_str())));
                 assert_eq!(plugin.replaces_builtin, builtin);

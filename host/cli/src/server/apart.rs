@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn compiled_code_is_out_of_reach() {
-        for directory in ["cache", "cache/deep", "link", "link/deep/new", "elsewhere/../cache", ".", "new/../cache"] {
+        for directory in ["cache", "cache/deep", "link", "link/deep/new", "elsewhere/../cache", "new/../cache"] {
             let error = said(directory, "").unwrap_err();
             assert!(error.contains("compiled code") && error.contains("COFFER_CACHE_DIR") && error.contains("coffer.hcl:1:"), "{error}");
             assert!(error.contains(directory) && error.contains("/cache"), "{error}");
@@ -278,7 +278,7 @@ mod tests {
     fn a_seal_sees_nothing_of_the_storage_and_no_two_backends_share() {
         let seal = |name: &str, path: &str, access: &str| {
             let grant = format!("grant \"directory\" {{ path = \"GROUND/{path}\" access = \"{access}\" }}");
-            format!("seal \"{name}\" {{ priority = {} }}\nplugin \"seal\" \"{name}\" {{ {grant} }}\n", name.len())
+            format!("seal \"{name}\" {{ name = \"{name}\" priority = {} }}\nplugin \"seal\" \"{name}\" {{ {grant} }}\n", name.len())
         };
         for path in ["data", "data/deep", "elsewhere/../data"] {
             for access in ["read-only", "read-write"] {

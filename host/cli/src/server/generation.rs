@@ -201,25 +201,25 @@ mod tests {
 
     #[test]
     fn limits_pools_and_pins_may_change_and_nothing_else() {
-        let before = || lasting("table = \"t\"", "", "");
+        let before = || lasting("table = \"plain\"", "", "");
         let is = |other: (Lasting, Lasting)| (other.0 == before().0, other.1 == before().1);
         assert_eq!(is(before()), (true, true), "another file is no change");
-        assert_eq!(is(lasting("table = \"t\" pool { size = 3 }", "", "\n\n")), (true, true));
+        assert_eq!(is(lasting("table = \"plain\" pool { size = 3 }", "", "\n\n")), (true, true));
         let plugin = |more: &str| format!("plugin \"storage\" \"dynamodb\" {{ replaces_builtin = true {more} }}");
         // The first block of a plugin is no change by itself.
-        assert_eq!(is(lasting("table = \"t\"", "", &plugin(""))), (true, true));
+        assert_eq!(is(lasting("table = \"plain\"", "", &plugin(""))), (true, true));
         let digest = "ab".repeat(32);
         let pinned = format!("path = \"/p.wasm\" sha256 = \"{digest}\" limits {{ memory = \"64MiB\" }}");
-        assert_eq!(is(lasting("table = \"t\"", "", &plugin(&pinned))), (true, true));
+        assert_eq!(is(lasting("table = \"plain\"", "", &plugin(&pinned))), (true, true));
         assert_eq!(is(lasting("table = \"other\"", "", "")), (false, true));
         // What a grant may send is the grant's: it is made once.
-        assert_eq!(is(lasting("table = \"t\"", "", &plugin("limits { requests_per_second = 3 }"))), (false, true));
+        assert_eq!(is(lasting("table = \"plain\"", "", &plugin("limits { requests_per_second = 3 }"))), (false, true));
     }
 
     #[test]
     fn another_secret_is_a_change() {
         let keys = |secret: &str| format!("access_key = \"AKIA\" secret_key = \"{secret}\"");
-        let of = |storage: &str, seal: &str| lasting(&format!("table = \"t\" {}", keys(storage)), &keys(seal), "");
+        let of = |storage: &str, seal: &str| lasting(&format!("table = \"plain\" {}", keys(storage)), &keys(seal), "");
         let (before, same, other) = (of("geheim-1", "geheim-1"), of("geheim-1", "geheim-1"), of("geheim-2", "geheim-1"));
         assert!(before == same && before.0 != other.0 && before.1 == other.1);
         assert!(before.1 != of("geheim-1", "geheim-2").1);

@@ -19,9 +19,12 @@ use wasip2::io::streams::{OutputStream, StreamError};
 
 use crate::Error;
 
+/// A request that was begun: its body and stream, if they are kept, and the answer to come.
+type Unfinished = (Option<OutgoingBody>, Option<OutputStream>, FutureIncomingResponse);
+
 thread_local! {
     /// What stays behind when a call ends.
-    static LEFT: RefCell<Vec<(Option<OutgoingBody>, Option<OutputStream>, FutureIncomingResponse)>> = const { RefCell::new(Vec::new()) };
+    static LEFT: RefCell<Vec<Unfinished>> = const { RefCell::new(Vec::new()) };
     static UNREAD: RefCell<Vec<IncomingResponse>> = const { RefCell::new(Vec::new()) };
 }
 

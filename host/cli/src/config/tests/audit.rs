@@ -22,7 +22,7 @@ fn a_device_is_read_in_every_form_that_openbao_takes() {
         "audit \"file\" { \"to-file\" { description = \"d\" local = true options { file_path = \"/a.log\" mode = \"0640\" } } }",
         "audit { type = \"file\" path = \"to-file\" description = \"d\" local = true options { file_path = \"/a.log\" mode = \"0640\" } }",
     ] {
-        assert_eq!(devices(text).unwrap(), [wanted.clone()], "{text}");
+        assert_eq!(devices(text).unwrap(), std::slice::from_ref(&wanted), "{text}");
     }
     let json = r#"{"storage": {"file": {"path": "/d"}}, "listener": {"tcp": {"address": "127.0.0.1:1", "tls_disable": true}},
         "audit": {"file": {"to-file": {"description": "d", "local": true, "options": {"file_path": "/a.log", "mode": "0640"}}}}}"#;
