@@ -73,15 +73,29 @@ pub(super) fn fetch(tools: &Path) -> Result<()> {
 /// Has apt fetch the package. `None`, and a line that says why, if it cannot.
 fn download(package: &Package, to: &Path) -> Result<Option<std::path::PathBuf>> {
     let wanted = format!("{}:{}={}", package.name, package.architecture, package.version);
-    let output = match Command::new("apt-get").current_dir(to).args(["-q", "download", &wanted]).output() {
-        Ok(output) => output,
-        Err(error) => {
-            println!("    without {}: apt-get: {error}", package.name);
-            return Ok(None);
+    // Lists of our own where the machine has none: apt takes them without being root.
+    let lists = to.join("lists");
+    fs::create_dir_all(lists.join("partial"))?;
+    let own = [
+        format!("-oDir::State::Lists={}", lists.display()),
+        format!("-oDir::Cache={}", lists.display()),
+        "-oAPT::Sandbox::User=root".to_owned(),
+    ];
+    let apt = |options: &[String], arguments: &[&str]| -> Result<(), String> {
+        let output = Command::new("apt-get").current_dir(to).arg("-q").args(options).args(arguments).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(format!("apt-get: {error}")),
         }
     };
-    if !output.status.success() {
-        println!("    without {}: {}", package.name, String::from_utf8_lossy(&output.stderr).trim());
+    let fetched = apt(&[], &["download", &wanted]).or_else(|_| {
+        apt(&own, &["update"])?;
+        apt(&own, &["download", &wanted])
+    });
+    fs::remove_dir_all(&lists)?;
+    if let Err(reason) = fetched {
+        println!("    without {}: {reason}", package.name);
         return Ok(None);
     }
     let mut files = fs::read_dir(to)?.filter_map(Result::ok).map(|entry| entry.path());
