@@ -106,7 +106,7 @@ impl Asked {
         if self == Asked::List {
             return Ok(done(&request.id, json!({ "plugins": plugins.list() })));
         }
-        let wanted: ReloadRequest = sys::parse(body)?;
+        let wanted: ReloadRequest = sys::typed(request.data)?;
         match plugins.reload(wanted.plugin.as_deref()).await {
             Ok(reloaded) => reloaded_answer(&request.id, &reloaded),
             Err(UnknownPlugin(known)) => {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use cofferdam_vault::core::{Health, InitRequest, UnsealRequest, decode_token};
-use cofferdam_vault::logical::{Error, Operation, Result};
+use cofferdam_vault::logical::{Error, Fields, Operation, Result};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -125,7 +125,11 @@ pub(crate) fn parse<T: DeserializeOwned + Default>(bytes: &Bytes) -> Result<T, A
         return Ok(T::default());
     }
     // Checked as an object first, so that the error's text cannot repeat a key share.
-    let fields = body::fields(bytes).map_err(|error| body_failed(&error))?;
+    typed(body::fields(bytes).map_err(|error| body_failed(&error))?)
+}
+
+/// The fields of a body as what is expected of them.
+pub(crate) fn typed<T: DeserializeOwned>(fields: Fields) -> Result<T, Answer> {
     serde_json::from_value(fields.into())
         .map_err(|_| body_failed(&BodyError::Malformed("a field has a value of the wrong type".to_owned())))
 }

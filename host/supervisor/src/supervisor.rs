@@ -58,16 +58,15 @@ pub(crate) struct Supervisor<G> {
     check: Check<G>,
     /// Told to a generation that has taken over.
     begin: fn(&G),
+    /// Changes only while the state is locked: nobody sees the number of one with the phase of another.
     current: ArcSwap<Slot<G>>,
     state: Mutex<State>,
     /// Held by whoever opens a generation.
     turn: tokio::sync::Mutex<()>,
-    me: Weak<Supervisor<G>>,
 }
 
+/// The state of the generation that runs.
 struct State {
-    /// The generation of which it is the state.
-    number: u64,
     phase: Phase,
     case: Option<&'static str>,
     since: SystemTime,
@@ -76,13 +75,6 @@ struct State {
     reloaded: u64,
     /// When it was opened again last, and how often since it was well.
     mended: Option<(Instant, u32)>,
-}
-
-/// What came of an attempt.
-enum Attempt {
-    /// There is nothing left to do.
-    Over,
-    Failed(OpenFailure),
 }
 
 impl<G: Generation> Slot<G> {
@@ -101,17 +93,9 @@ impl<G: Generation> Slot<G> {
 impl<G: Generation> Supervisor<G> {
     pub(crate) fn new(name: String, first: G, options: Options, check: Check<G>, begin: fn(&G)) -> Arc<Supervisor<G>> {
         gauge!(QUARANTINED, "plugin" => name.clone()).set(0);
-        let state = State {
-            number: 1,
-            phase: Phase::Running,
-            case: None,
-            since: SystemTime::now(),
-            next: None,
-            reopened: 0,
-            reloaded: 0,
-            mended: None,
-        };
-        Arc::new_cyclic(|me| Supervisor {
+        let state =
+            State { phase: Phase::Running, case: None, since: SystemTime::now(), next: None, reopened: 0, reloaded: 0, mended: None };
+        Arc::new(Supervisor {
             name,
             options,
             check,
@@ -119,7 +103,6 @@ impl<G: Generation> Supervisor<G> {
             current: ArcSwap::new(Slot::new(first, 1)),
             state: Mutex::new(state),
             turn: tokio::sync::Mutex::default(),
-            me: me.clone(),
         })
     }
 
@@ -141,7 +124,7 @@ impl<G: Generation> Supervisor<G> {
     }
 
     /// Ends a call: gives its result back, and keeps count.
-    pub(crate) fn leave<T>(&self, slot: &Arc<Slot<G>>, result: Result<T>) -> Result<T> {
+    pub(crate) fn leave<T>(self: &Arc<Self>, slot: &Arc<Slot<G>>, result: Result<T>) -> Result<T> {
         match &result {
             Ok(_) => slot.faults.clear(),
             Err(error) if is_fault(error) => self.fault(slot, error),
@@ -150,20 +133,19 @@ impl<G: Generation> Supervisor<G> {
         result
     }
 
-    fn fault(&self, slot: &Arc<Slot<G>>, error: &Error) {
+    fn fault(self: &Arc<Self>, slot: &Arc<Slot<G>>, error: &Error) {
         let many = slot.faults.add(&self.options);
         if !many || self.current.load().number != slot.number || slot.attended.swap(true, Ordering::SeqCst) {
             return;
         }
         tracing::warn!(plugin = self.name, sha256 = slot.generation.sha256(), faults = self.options.faults, %error,
             "the backend fails repeatedly; it is opened again");
-        let (me, number, case) = (self.me.clone(), slot.number, error.case());
-        tokio::spawn(async move { attend(me, number, case).await });
+        tokio::spawn(attend(Arc::downgrade(self), slot.number, error.case()));
     }
 
     pub(crate) fn status(&self) -> Status {
-        let slot = self.current.load_full();
         let state = self.state();
+        let slot = self.current.load();
         Status {
             state: state.phase,
             case: state.case,
@@ -179,7 +161,7 @@ impl<G: Generation> Supervisor<G> {
     /// Notes how the generation of this number fares from now on, if it still runs. `pause`: when it is tried again.
     fn enter_phase(&self, number: u64, phase: Phase, case: Option<&'static str>, pause: Option<Duration>) {
         let mut state = self.state();
-        if state.number == number {
+        if self.current.load().number == number {
             self.note_phase(&mut state, phase, case, pause);
         }
     }
@@ -216,39 +198,31 @@ impl<G: Generation> Supervisor<G> {
         well
     }
 
-    async fn checked(&self, new: &Arc<G>, old: Option<Arc<G>>) -> Result<(), OpenFailure> {
+    /// What was opened, under this number, once it has passed the check.
+    async fn admitted(&self, opened: Result<G, OpenFailure>, number: u64, beside: Option<Arc<G>>) -> Result<Arc<Slot<G>>, OpenFailure> {
+        let new = Slot::new(opened?, number);
         let time = self.options.check;
-        let check = timeout(time, (self.check)(Arc::clone(new), old)).await;
-        check.unwrap_or_else(|_| Err(OpenFailure::of("the check", &Error::TimedOut(time))))
+        let check = timeout(time, (self.check)(Arc::clone(&new.generation), beside)).await;
+        check.unwrap_or_else(|_| Err(OpenFailure::of("the check", &Error::TimedOut(time))))?;
+        Ok(new)
     }
 
-    /// Opens the same component again, if the slot of this number still runs.
-    async fn reopen(&self, number: u64, attempts: u32) -> Attempt {
+    /// Opens the same component again, if the slot of this number still runs and has not recovered. After an error there is more to do.
+    async fn reopen(&self, number: u64, attempts: u32) -> Result<(), OpenFailure> {
         let _turn = self.turn.lock().await;
-        let Some(slot) = self.running(number) else { return Attempt::Over };
+        let Some(slot) = self.running(number) else { return Ok(()) };
         if self.recovered(&slot) {
-            return Attempt::Over;
+            return Ok(());
         }
-        let opened = match Arc::clone(&slot.generation).again().await {
-            Ok(new) => {
-                let new = Slot::new(new, number + 1);
-                self.checked(&new.generation, None).await.map(|()| new)
-            }
-            Err(failure) => Err(failure),
-        };
+        let opened = self.admitted(Arc::clone(&slot.generation).again().await, number + 1, None).await;
         let outcome = opened.as_ref().map_or_else(OpenFailure::case, |_| "ok");
         counter!(REOPENS, "plugin" => self.name.clone(), "outcome" => outcome).increment(1);
-        match opened {
-            Ok(new) => {
-                self.take_over(new, |state| {
-                    state.reopened += 1;
-                    state.mended = Some((Instant::now(), attempts.saturating_add(1)));
-                });
-                tracing::info!(plugin = self.name, sha256 = slot.generation.sha256(), "the backend was opened again and answers");
-                Attempt::Over
-            }
-            Err(failure) => Attempt::Failed(failure),
-        }
+        self.take_over(opened?, |state| {
+            state.reopened += 1;
+            state.mended = Some((Instant::now(), attempts.saturating_add(1)));
+        });
+        tracing::info!(plugin = self.name, sha256 = slot.generation.sha256(), "the backend was opened again and answers");
+        Ok(())
     }
 
     fn quarantine(&self, slot: &Slot<G>, failure: &OpenFailure) {
@@ -267,14 +241,9 @@ impl<G: Generation> Supervisor<G> {
         let _turn = self.turn.lock().await;
         let old = self.current.load_full();
         let from = old.generation.sha256().to_owned();
-        let opened = match open(Arc::clone(&old.generation)).await {
-            Ok(new) => {
-                let new = Slot::new(new, old.number + 1);
-                let beside = (!old.quarantined.load(Ordering::Relaxed)).then(|| Arc::clone(&old.generation));
-                self.checked(&new.generation, beside).await.map(|()| new)
-            }
-            Err(failure) => Err(failure),
-        };
+        let opened = open(Arc::clone(&old.generation)).await;
+        let beside = (!old.quarantined.load(Ordering::Relaxed)).then(|| Arc::clone(&old.generation));
+        let opened = self.admitted(opened, old.number + 1, beside).await;
         let outcome = if opened.is_ok() { "ok" } else { "refused" };
         counter!(RELOADS, "plugin" => self.name.clone(), "outcome" => outcome).increment(1);
         match opened {
@@ -296,15 +265,14 @@ impl<G: Generation> Supervisor<G> {
 
     /// From here on calls begin on the new one.
     fn take_over(&self, new: Arc<Slot<G>>, note: impl FnOnce(&mut State)) {
-        let old = self.current.swap(Arc::clone(&new));
-        (self.begin)(&new.generation);
-        {
-            // At once: nobody sees the number of the one with the phase of the other.
+        let old = {
             let mut state = self.state();
+            let old = self.current.swap(Arc::clone(&new));
+            (self.begin)(&new.generation);
             note(&mut state);
-            state.number = new.number;
             self.note_phase(&mut state, Phase::Running, None, None);
-        }
+            old
+        };
         let (name, drain) = (self.name.clone(), self.options.drain);
         let (number, old) = (old.number, Arc::downgrade(&old));
         tokio::spawn(async move { drained(&name, number, &old, drain).await });
@@ -330,10 +298,7 @@ async fn attend<G: Generation>(supervisor: Weak<Supervisor<G>>, number: u64, mut
         sleep(pause).await;
         let Some(supervisor) = supervisor.upgrade() else { return };
         let attempts = supervisor.earlier().saturating_add(failed);
-        let failure = match supervisor.reopen(number, attempts).await {
-            Attempt::Over => return,
-            Attempt::Failed(failure) => failure,
-        };
+        let Err(failure) = supervisor.reopen(number, attempts).await else { return };
         let Some(slot) = supervisor.running(number) else { return };
         case = failure.case();
         failed += 1;

@@ -56,31 +56,25 @@ pub fn uuid() -> String {
 
 /// SHA-1 of the parts one after another, in hex. Vault salts the names of old-style tokens with it.
 pub fn sha1_hex(parts: &[&[u8]]) -> String {
-    digest_hex(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts)
+    hex::encode(digested(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts))
 }
 
 /// SHA-256 of the parts one after another, in hex.
 pub fn sha256_hex(parts: &[&[u8]]) -> String {
-    digest_hex(&digest::SHA256, parts)
+    hex::encode(sha256(parts))
 }
 
 /// SHA-256 of the parts one after another.
-pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
+pub fn sha256(parts: &[&[u8]]) -> digest::Digest {
+    digested(&digest::SHA256, parts)
 }
 
-fn digest_hex(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> String {
+fn digested(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> digest::Digest {
     let mut context = digest::Context::new(algorithm);
     for part in parts {
         context.update(part);
     }
-    hex::encode(context.finish())
+    context.finish()
 }
 
 /// HMAC-SHA256 of the parts one after another.

@@ -39,6 +39,18 @@ impl Operation {
     pub fn mutates(self) -> bool {
         !matches!(self, Operation::Read | Operation::List)
     }
+
+    /// Its name, for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Update => "update",
+            Operation::Patch => "patch",
+            Operation::Read => "read",
+            Operation::List => "list",
+            Operation::Delete => "delete",
+        }
+    }
 }
 
 /// A request to a path of the API.

@@ -6,6 +6,7 @@ use cofferdam_backend::Page;
 use zeroize::Zeroizing;
 
 use crate::barrier::Barrier;
+use crate::crypto;
 use crate::logical::Result;
 
 /// A barrier below a prefix. Cloning is cheap. Keys with an empty, `.` or `..` segment are refused, so none leads out. From the next seal on
@@ -40,6 +41,16 @@ impl View {
     /// The entry, decrypted, or none.
     pub async fn get(&self, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         self.barrier.get_of(self.epoch, &self.full(key)).await
+    }
+
+    /// The entry, or, where there is none, the text of a new UUID, which is stored.
+    pub(crate) async fn get_or_make(&self, key: &str) -> Result<Zeroizing<Vec<u8>>> {
+        if let Some(stored) = self.get(key).await? {
+            return Ok(stored);
+        }
+        let made = Zeroizing::new(crypto::uuid().into_bytes());
+        self.put(key, &made).await?;
+        Ok(made)
     }
 
     /// Encrypts and stores.

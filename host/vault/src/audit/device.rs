@@ -1,7 +1,5 @@
 //! One device: its settings, its salt, its file.
 
-use std::io;
-
 use tokio::sync::oneshot;
 
 use super::hash::Salt;
@@ -27,7 +25,7 @@ pub(super) enum Written {
     /// There is nothing to wait for: taken or not.
     Now(bool),
     /// The thread will say.
-    Later(oneshot::Receiver<io::Result<()>>),
+    Later(oneshot::Receiver<bool>),
 }
 
 impl Written {
@@ -35,7 +33,7 @@ impl Written {
     pub(super) async fn wait(self) -> bool {
         match self {
             Written::Now(taken) => taken,
-            Written::Later(written) => matches!(written.await, Ok(Ok(()))),
+            Written::Later(written) => written.await.unwrap_or(false),
         }
     }
 }

@@ -25,12 +25,7 @@ pub(super) struct Salt(Zeroizing<Vec<u8>>);
 impl Salt {
     /// The stored one, or a new one.
     pub(super) async fn of(view: &View) -> Result<Salt> {
-        if let Some(stored) = view.get(SALT).await? {
-            return Ok(Salt(stored));
-        }
-        let made = crypto::uuid();
-        view.put(SALT, made.as_bytes()).await?;
-        Ok(Salt(Zeroizing::new(made.into_bytes())))
+        Ok(Salt(view.get_or_make(SALT).await?))
     }
 
     /// What stands for a text.

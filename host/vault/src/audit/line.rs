@@ -1,5 +1,7 @@
 //! An entry as a line of JSON: Vault's members, in OpenBao's order, without those that are empty.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -53,7 +55,7 @@ struct Who<'a> {
     entity_id: &'a str,
     token_type: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
-    token_ttl: i64,
+    token_ttl: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_issue_time: Option<String>,
 }
@@ -131,9 +133,8 @@ struct Answered<'a> {
     warnings: &'a [String],
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &i64) -> bool {
-    *value == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The line of an entry, with its end.
@@ -180,7 +181,7 @@ impl<'a> Writing<'a> {
     }
 
     fn token(&self) -> Option<String> {
-        self.record.token.as_ref().and_then(|token| self.secret(token))
+        self.record.request.token.as_ref().and_then(|token| self.secret(token))
     }
 
     fn who(&self) -> Who<'a> {
@@ -189,7 +190,7 @@ impl<'a> Writing<'a> {
             allowed: *allowed,
             granting_policies: granting.iter().map(|name| Granting { name, namespace_id: "root", kind: "acl" }).collect(),
         });
-        let Some(caller) = &record.caller else {
+        let Some(caller) = &record.request.caller else {
             return Who { policy_results: results, token_type: "default", ..Who::default() };
         };
         let entry: &token::Entry = &caller.entry;
@@ -209,20 +210,21 @@ impl<'a> Writing<'a> {
                 2 => "batch",
                 _ => "default",
             },
-            token_ttl: if record.last { 0 } else { whole_seconds(entry.ttl) },
+            token_ttl: if record.last { 0 } else { entry.ttl.as_secs() },
             token_issue_time: Some(entry.creation_time).filter(|_| !record.last).and_then(moment),
         }
     }
 
     fn asked(&self) -> Asked<'a> {
         let record = self.record;
+        let request = &record.request;
         let mount = record.mount.as_deref();
-        let caller = record.caller.as_deref();
+        let caller = request.caller.as_deref();
         let plain = mount.and_then(|mount| mount.entry.config.audit_non_hmac_request_keys.as_deref());
         Asked {
-            id: &record.id,
+            id: &request.id,
             client_id: caller.filter(|_| !record.last).map(|caller| client_id(&caller.entry)),
-            operation: name(record.operation),
+            operation: request.operation.name(),
             mount_point: mount.map(|mount| mount.entry.api_path()),
             mount_type: mount.map(|mount| mount.entry.kind.as_str()),
             mount_accessor: self.mount_accessor(),
@@ -231,15 +233,15 @@ impl<'a> Writing<'a> {
             client_token: self.token(),
             client_token_accessor: caller.and_then(|caller| self.accessor(&caller.entry.accessor)),
             namespace: Namespace { id: "root" },
-            path: &record.path,
-            data: self.data(&record.data, plain, false),
-            remote_address: record.remote.map(|remote| remote.ip().to_canonical().to_string()),
-            remote_port: record.remote.map(|remote| remote.port()),
+            path: &request.path,
+            data: self.data(&request.data, plain, false),
+            remote_address: request.remote.map(|remote| remote.ip().to_canonical().to_string()),
+            remote_port: request.remote.map(|remote| remote.port()),
         }
     }
 
     fn mount_accessor(&self) -> Option<&'a str> {
-        let written = matches!(self.record.operation, Operation::Create | Operation::Update) && self.record.verdict.is_some();
+        let written = matches!(self.record.request.operation, Operation::Create | Operation::Update) && self.record.verdict.is_some();
         self.record.mount.as_deref().filter(|_| written || self.record.reached).map(|mount| mount.entry.accessor.as_str())
     }
 
@@ -273,7 +275,7 @@ impl<'a> Writing<'a> {
         if let Some(status) = response.status {
             // Vault hands out an answer of another status as its text.
             let body = json!({
-                "request_id": self.record.id, "lease_id": "", "renewable": false, "lease_duration": 0, "data": data,
+                "request_id": self.record.request.id, "lease_id": "", "renewable": false, "lease_duration": 0, "data": data,
                 "wrap_info": null, "warnings": null, "auth": null,
             });
             let mut raw = Fields::new();
@@ -282,15 +284,15 @@ impl<'a> Writing<'a> {
             raw.insert("http_status_code".to_owned(), status.into());
             return self.data(&raw, plain, false);
         }
-        let elided = self.settings.elide && self.record.operation == Operation::List;
+        let elided = self.settings.elide && self.record.request.operation == Operation::List;
         let counted = |name: &str, value: &Value| match (name, value) {
             ("keys", Value::Array(names)) => Some(names.len()),
             ("key_info", Value::Object(infos)) => Some(infos.len()),
             _ => None,
         };
-        let mut kept = data.clone();
+        let mut kept = Cow::Borrowed(data);
         if elided {
-            for (name, value) in &mut kept {
+            for (name, value) in kept.to_mut() {
                 if let Some(count) = counted(name, value) {
                     *value = count.into();
                 }
@@ -312,7 +314,7 @@ impl<'a> Writing<'a> {
             remaining_uses: 0,
             entity_id: &auth.entity_id,
             token_type: &auth.token_type,
-            token_ttl: whole_seconds(auth.lease_duration),
+            token_ttl: auth.lease_duration.as_secs(),
             token_issue_time: auth.issue_time.and_then(moment),
         }
     }
@@ -327,17 +329,6 @@ fn class(mount: &Mount) -> &'static str {
     if mount.entry.table == "auth" { "auth" } else { "secret" }
 }
 
-fn name(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Create => "create",
-        Operation::Update => "update",
-        Operation::Patch => "patch",
-        Operation::Read => "read",
-        Operation::List => "list",
-        Operation::Delete => "delete",
-    }
-}
-
 /// What Vault counts clients by: the entity, or else the policies of the token.
 fn client_id(entry: &token::Entry) -> String {
     if !entry.entity_id.is_empty() {
@@ -345,10 +336,6 @@ fn client_id(entry: &token::Entry) -> String {
     }
     let policies = entry.policies.join("\u{7f}");
     STANDARD.encode(crypto::sha256(&[policies.as_bytes(), b"\0root"]))
-}
-
-fn whole_seconds(time: std::time::Duration) -> i64 {
-    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn moment(seconds: i64) -> Option<String> {

@@ -1,27 +1,15 @@
 //! What is known of a request as it goes its way: what an entry is made of.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-use zeroize::Zeroizing;
 
 use crate::crypto;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::Mount;
-use crate::token::Caller;
 
 /// A request.
 pub(super) struct Record {
-    pub(super) id: String,
-    pub(super) operation: Operation,
-    /// From the API's root.
-    pub(super) path: String,
-    pub(super) data: Fields,
-    /// As the client sent it.
-    pub(super) token: Option<Zeroizing<String>>,
-    pub(super) remote: Option<SocketAddr>,
-    /// Whose token it is, once that is known.
-    pub(super) caller: Option<Arc<Caller>>,
+    /// As the client sent it: its path is from the API's root. Operation and caller are what they turn out to be.
+    pub(super) request: Request,
     /// The mount that answers the path.
     pub(super) mount: Option<Arc<Mount>>,
     /// The version of the engines, for mounts.
@@ -47,13 +35,7 @@ impl Record {
     pub(super) fn of(request: &Request, mount: Option<Arc<Mount>>, version: &str) -> Record {
         let last = matches!(request.path.as_str(), "sys/seal" | "sys/step-down");
         Record {
-            id: request.id.clone(),
-            operation: request.operation,
-            path: request.path.clone(),
-            data: request.data.clone(),
-            token: request.token.clone(),
-            remote: request.remote,
-            caller: None,
+            request: Request { caller: None, ..request.clone() },
             mount: mount.filter(|_| !last),
             version: version.to_owned(),
             verdict: None,
@@ -64,7 +46,7 @@ impl Record {
 
     /// What a new device has to write before it is taken into service; OpenBao's.
     pub(super) fn trial() -> Record {
-        Record {
+        let request = Request {
             id: crypto::uuid(),
             operation: Operation::Update,
             path: "sys/audit/test".to_owned(),
@@ -72,12 +54,8 @@ impl Record {
             token: None,
             remote: None,
             caller: None,
-            mount: None,
-            version: String::new(),
-            verdict: None,
-            reached: false,
-            last: false,
-        }
+        };
+        Record::of(&request, None, "")
     }
 }
 

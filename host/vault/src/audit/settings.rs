@@ -68,11 +68,9 @@ impl Settings {
             "discard" => Target::Discard,
             _ => Target::File(PathBuf::from(path)),
         };
-        let boolean = |key: &'static str, default: bool| match options.get(key).map(String::as_str) {
+        let boolean = |key: &'static str, default: bool| match options.get(key) {
             None => Ok(default),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(Wrong::Boolean(key, other.to_owned())),
+            Some(text) => cofferdam_hcl::parse_boolean(text).ok_or_else(|| Wrong::Boolean(key, text.clone())),
         };
         if let Some(format) = options.get("format").filter(|format| *format != "json") {
             return Err(Wrong::Format(format.clone()));

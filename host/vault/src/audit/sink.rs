@@ -22,7 +22,7 @@ const NEW_FOLDER: u32 = 0o700;
 /// What the thread is asked to do.
 enum Job {
     /// Write a line, and say whether that was done.
-    Line(Zeroizing<Vec<u8>>, oneshot::Sender<io::Result<()>>),
+    Line(Zeroizing<Vec<u8>>, oneshot::Sender<bool>),
     /// Open the file again.
     Reopen,
 }
@@ -48,7 +48,7 @@ impl Sink {
     }
 
     /// Has a line written.
-    pub(super) fn send(&self, line: Zeroizing<Vec<u8>>) -> oneshot::Receiver<io::Result<()>> {
+    pub(super) fn send(&self, line: Zeroizing<Vec<u8>>) -> oneshot::Receiver<bool> {
         let (done, written) = oneshot::channel();
         // If the thread has ended, whoever waits learns it by the other end being gone.
         drop(self.0.send(Job::Line(line, done)));
@@ -86,7 +86,7 @@ impl Writer {
                     let written = self.output.line(&line);
                     self.report(written.as_ref().err());
                     // Nobody waits if the client went away.
-                    drop(done.send(written));
+                    _ = done.send(written.is_ok());
                 }
                 Job::Reopen => {
                     let opened = self.output.reopen();
@@ -192,8 +192,9 @@ impl Appended {
     fn take_back(&mut self, written: usize) -> io::Result<()> {
         let end = self.file.stream_position()?;
         let before = end.checked_sub(u64::try_from(written).map_err(io::Error::other)?);
+        let found = self.file.metadata()?;
         match before {
-            Some(before) if self.file.metadata()?.is_file() && self.file.metadata()?.len() == end => self.file.set_len(before),
+            Some(before) if found.is_file() && found.len() == end => self.file.set_len(before),
             _ => Err(io::Error::other("the file's end is not ours")),
         }
     }

@@ -2,36 +2,34 @@
 
 use crate::crypto;
 use crate::logical::Result;
-use crate::mounts::{Entry, Table};
+use crate::mounts::{Entry, ROOT_NAMESPACE, Table};
 use crate::view::View;
 
 use super::Declared;
 
-/// Where the tables are.
-const KEYS: [&str; 2] = ["core/audit", "core/local-audit"];
 /// The `table` member of a device that was made through the API.
 pub(super) const API: &str = "audit";
 /// The `table` member of a device of a configuration.
 pub(super) const CONFIGURED: &str = "audit-config";
 
 /// The tables.
-pub(super) struct Tables([Table; 2]);
+pub(super) struct Tables([Stored; 2]);
+
+/// One of them, and where it is.
+struct Stored {
+    key: &'static str,
+    table: Table,
+}
 
 impl Tables {
-    /// Reads both; one that is not there is empty.
+    /// Reads both, and makes one that is not there: Vault and OpenBao want them to exist.
     pub(super) async fn load(root: &View) -> Result<Tables> {
-        let mut tables = [Table::audit(), Table::audit()];
-        for (key, table) in KEYS.into_iter().zip(&mut tables) {
-            if let Some(stored) = root.get(key).await? {
-                *table = Table::decode(key, &stored)?;
-            }
-        }
-        Ok(Tables(tables))
+        Ok(Tables([Stored::load(root, "core/audit").await?, Stored::load(root, "core/local-audit").await?]))
     }
 
     /// All devices.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter().flat_map(Table::entries)
+        self.0.iter().flat_map(|stored| stored.table.entries())
     }
 
     /// The device at a path, which ends with a slash.
@@ -41,30 +39,38 @@ impl Tables {
 
     /// Adds and stores.
     pub(super) async fn add(&mut self, root: &View, entry: Entry) -> Result<()> {
-        let [shared, local] = &self.0;
-        let (key, old) = if entry.local { ("core/local-audit", local) } else { ("core/audit", shared) };
-        let mut table = old.clone();
-        table.entries_mut().push(entry);
-        self.store(root, key, table).await
+        let [shared, local] = &mut self.0;
+        let stored = if entry.local { local } else { shared };
+        stored.change(root, |entries| entries.push(entry)).await
     }
 
     /// Removes and stores.
     pub(super) async fn remove(&mut self, root: &View, path: &str) -> Result<()> {
-        for (at, key) in KEYS.into_iter().enumerate() {
-            let Some(mut table) = self.0.get(at).filter(|table| table.entries().iter().any(|entry| entry.path == path)).cloned() else {
-                continue;
-            };
-            table.entries_mut().retain(|entry| entry.path != path);
-            self.store(root, key, table).await?;
+        for stored in &mut self.0 {
+            if stored.table.entries().iter().any(|entry| entry.path == path) {
+                stored.change(root, |entries| entries.retain(|entry| entry.path != path)).await?;
+            }
         }
         Ok(())
     }
+}
 
-    /// What is stored is in force, and nothing else.
-    async fn store(&mut self, root: &View, key: &str, table: Table) -> Result<()> {
+impl Stored {
+    async fn load(root: &View, key: &'static str) -> Result<Stored> {
+        if let Some(stored) = root.get(key).await? {
+            return Ok(Stored { key, table: Table::decode(key, &stored)? });
+        }
+        let table = Table::audit();
         root.put(key, &table.encode()?).await?;
-        let [shared, local] = &mut self.0;
-        *(if key == "core/audit" { shared } else { local }) = table;
+        Ok(Stored { key, table })
+    }
+
+    /// What is in memory changes only once it is stored.
+    async fn change(&mut self, root: &View, change: impl FnOnce(&mut Vec<Entry>)) -> Result<()> {
+        let mut changed = self.table.clone();
+        change(changed.entries_mut());
+        root.put(self.key, &changed.encode()?).await?;
+        self.table = changed;
         Ok(())
     }
 }
@@ -80,7 +86,7 @@ pub(super) fn entry(table: &str, path: &str, declared: &Declared) -> Result<Entr
         accessor: format!("audit_{}_{}", declared.kind, hex::encode(crypto::random::<4>()?)),
         options: Some(declared.options.clone()),
         local: declared.local,
-        namespace_id: "root".to_owned(),
+        namespace_id: ROOT_NAMESPACE.to_owned(),
         ..Entry::default()
     })
 }

@@ -40,12 +40,12 @@ impl Trail {
 
     /// Whose token it is.
     pub(crate) fn caller(&mut self, caller: &Arc<Caller>) {
-        self.with(|record| record.caller = Some(caller.clone()));
+        self.with(|record| record.request.caller = Some(caller.clone()));
     }
 
     /// What it turned out to be: a write may be one of something new.
     pub(crate) fn operation(&mut self, operation: Operation) {
-        self.with(|record| record.operation = operation);
+        self.with(|record| record.request.operation = operation);
     }
 
     /// The policies do not allow it.

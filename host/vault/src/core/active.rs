@@ -31,7 +31,6 @@ impl Active {
     pub(crate) async fn open(barrier: &Arc<Barrier>, options: &Options) -> Result<Active> {
         let tables = Tables::load(barrier).await?;
         let view = |prefix: &str| View::new(barrier.clone(), prefix);
-        boot::audit_tables(barrier).await?;
         let audit = Arc::new(Audit::open(view(""), options.audit.clone()).await?);
         let cluster = boot::cluster(barrier, options.cluster_name.as_deref()).await?;
         let clock = Clock::default();

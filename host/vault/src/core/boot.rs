@@ -9,9 +9,6 @@ use crate::logical::{Error, Result};
 /// The name and id of the cluster.
 pub(crate) const CLUSTER: &str = "core/cluster/local/info";
 
-/// The tables of audit devices. Vault and OpenBao want them to exist.
-const AUDIT_TABLES: [&str; 2] = ["core/audit", "core/local-audit"];
-
 /// How clients know one vault from another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cluster {
@@ -32,14 +29,4 @@ pub(crate) async fn cluster(barrier: &Barrier, name: Option<&str>) -> Result<Clu
     let text = serde_json::to_vec(&cluster).map_err(|error| Error::Internal(error.to_string()))?;
     barrier.put(CLUSTER, &text).await?;
     Ok(cluster)
-}
-
-/// Makes the tables of audit devices.
-pub(crate) async fn audit_tables(barrier: &Barrier) -> Result<()> {
-    for key in AUDIT_TABLES {
-        if barrier.get(key).await?.is_none() {
-            barrier.put(key, &crate::mounts::empty_audit_table()?).await?;
-        }
-    }
-    Ok(())
 }

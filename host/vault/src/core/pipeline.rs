@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Active, Core, to_the_end};
 use crate::audit::Trail;
-use crate::logical::{Error, Operation, Request, Response, Result};
+use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::{Handler, no_route};
 use crate::system;
 use crate::token::Caller;
@@ -194,7 +194,7 @@ impl Core {
                 trail.operation(request.operation);
             }
         }
-        if !caller.acl.allows(request.operation, &path, &request.data) || (wants_sudo(&path) && !caller.acl.sudo(&path)) {
+        if !may(caller, request.operation, &path, &request.data) {
             trail.denied();
             return Err(denied_by_policy());
         }
@@ -215,6 +215,11 @@ impl Core {
     }
 }
 
+/// Whether the token's policies allow it: the operation, and `sudo` where the path wants it.
+fn may(caller: &Caller, operation: Operation, path: &str, data: &Fields) -> bool {
+    caller.acl.allows(operation, path, data) && (!wants_sudo(path) || caller.acl.sudo(path))
+}
+
 /// The error of a request that the token's policies do not allow. Its text is not that of a token that does not count.
 fn denied_by_policy() -> Error {
     Error::Forbidden("1 error occurred:\n\t* permission denied\n\n".to_owned())
@@ -223,9 +228,7 @@ fn denied_by_policy() -> Error {
 async fn authorized(active: &Arc<Active>, request: &Request, trail: &mut Trail) -> Result<()> {
     let caller = caller(active, request).await?.ok_or(Error::PermissionDenied)?;
     trail.caller(&caller);
-    let path = &request.path;
-    let allowed = caller.acl.allows(request.operation, path, &request.data) && (!wants_sudo(path) || caller.acl.sudo(path));
-    if caller.entry.num_uses != 0 || !allowed {
+    if caller.entry.num_uses != 0 || !may(&caller, request.operation, &request.path, &request.data) {
         trail.denied();
         return Err(Error::PermissionDenied);
     }
@@ -254,16 +257,9 @@ fn check_path(path: &str) -> Result<()> {
 }
 
 fn measure(mount: &'static str, operation: Operation, begun: Instant, ok: bool) {
-    let operation = match operation {
-        Operation::Create => "create",
-        Operation::Update => "update",
-        Operation::Patch => "patch",
-        Operation::Read => "read",
-        Operation::List => "list",
-        Operation::Delete => "delete",
-    };
     let outcome = if ok { "ok" } else { "error" };
-    metrics::histogram!("vault_route_seconds", "mount" => mount, "operation" => operation, "outcome" => outcome).record(begun.elapsed());
+    metrics::histogram!("vault_route_seconds", "mount" => mount, "operation" => operation.name(), "outcome" => outcome)
+        .record(begun.elapsed());
 }
 
 #[cfg(test)]

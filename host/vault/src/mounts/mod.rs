@@ -19,9 +19,9 @@ use crate::logical::{Error, Result};
 
 pub(crate) use change::{Created, Tune};
 pub(crate) use engines::Engines;
-pub(crate) use entry::{Entry, options_value, seconds};
+pub(crate) use entry::{Entry, ROOT_NAMESPACE, options_value, seconds};
 pub(crate) use router::{Handler, Mount, Routes};
-pub(crate) use table::{Table, empty_audit_table};
+pub(crate) use table::Table;
 pub(crate) use tables::Tables;
 
 /// The mounts of an unsealed vault.

@@ -163,11 +163,6 @@ fn unpacked(reader: impl Read) -> Result<Vec<u8>, String> {
     if u64::try_from(text.len()).is_ok_and(|len| len <= LONGEST) { Ok(text) } else { Err(format!("unpacks to more than {LONGEST} bytes")) }
 }
 
-/// The table of audit devices without any, as it is stored.
-pub(crate) fn empty_audit_table() -> Result<Vec<u8>> {
-    Table::audit().encode()
-}
-
 async fn per_mount_entries(root: &View, place: Place) -> Result<Vec<String>> {
     let mut names = root.list(&place.folder()).await?;
     names.retain(|name| !name.ends_with('/'));

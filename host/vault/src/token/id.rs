@@ -51,7 +51,7 @@ pub(crate) struct Ids {
 impl Ids {
     /// Reads the salt from `sys/token/` and the key from `core/`; makes what is missing.
     pub(crate) async fn open(tokens: &View, core: &View) -> Result<Ids> {
-        Ok(Ids { salt: read_or_make(tokens, SALT).await?, key: read_or_make(core, HMAC_KEY).await? })
+        Ok(Ids { salt: tokens.get_or_make(SALT).await?, key: core.get_or_make(HMAC_KEY).await? })
     }
 
     /// With this salt and this key.
@@ -90,15 +90,6 @@ impl Ids {
         }
         Ok(Zeroizing::new(Inner::decode(&*signed.token).map_err(|_| Error::PermissionDenied)?.random))
     }
-}
-
-async fn read_or_make(view: &View, key: &str) -> Result<Zeroizing<Vec<u8>>> {
-    if let Some(bytes) = view.get(key).await? {
-        return Ok(bytes);
-    }
-    let made = Zeroizing::new(crypto::uuid().into_bytes());
-    view.put(key, &made).await?;
-    Ok(made)
 }
 
 /// Whether it is a batch token, which holds its own entry and is not stored.
