@@ -5,7 +5,7 @@
 
 use crate::config::{Config, ConfigError, Plugin, Role, is_builtin};
 use crate::plugin::block;
-use cofferdam_plugins::{FindError, Policy, Request, TrustedKey};
+use cofferdam_plugins::{Policy, Request, TrustedKey};
 use cofferdam_runtime::{Grants, ImportKind, Inspection, OpenError, Source};
 use std::sync::LazyLock;
 
@@ -73,13 +73,7 @@ pub(crate) struct Found {
 
 /// Finds the component of this role and name, and says in the log what vouches for it. The error says what to do, and not whose component is refused.
 pub(crate) fn find(role: Role, name: &str, plugin: Option<&Plugin>, policy: &Policy) -> Result<Found, String> {
-    let asked = request(role, name, plugin);
-    let found = match cofferdam_plugins::find(&asked, policy) {
-        // A dev server has one storage, and whoever puts a file of its name into the directory wants it tried.
-        Err(FindError::Shadows { .. }) if policy.dev => cofferdam_plugins::find(&Request { replaces_builtin: true, ..asked }, policy),
-        found => found,
-    };
-    let found = found.map_err(|error| {
+    let found = cofferdam_plugins::find(&request(role, name, plugin), policy).map_err(|error| {
         tracing::error!(kind = %role, plugin = name, %error, "plugin refused");
         error.to_string()
     })?;
@@ -122,4 +116,25 @@ pub(crate) fn lacks(role: Role, name: &str, component: &str, inspection: &Inspec
     }
     let block = block::text(role, name, &[], &inspection.grants_needed());
     format!("{lacks}. If you want to grant it, add to the configuration, with your own values:\n\n{block}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{built_in, find};
+    use crate::config::Role;
+    use cofferdam_plugins::Policy;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_a_dev_server_takes_a_file_for_a_component_of_the_release_unasked() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("filesystem.wasm");
+        std::fs::write(&file, "other").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let policy = |dev| Policy { directory: Some(directory.path().to_owned()), dev, ..built_in() };
+        let find = |dev| find(Role::Storage, "filesystem", None, &policy(dev)).map(|found| found.origin);
+        assert_eq!(find(true), Ok(file.display().to_string()));
+        assert!(find(false).unwrap_err().contains("replaces_builtin = true"));
+    }
 }

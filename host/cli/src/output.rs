@@ -4,6 +4,7 @@ use crate::args::{FormatArguments, OutputFormat};
 use crate::config::Environment;
 use crate::exit::Failure;
 use serde::Serialize;
+use serde_json::Value;
 use std::io::Write;
 
 impl FormatArguments {
@@ -31,6 +32,25 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
     print(&text)
+}
+
+/// A value as a cell shows it: a text as it is, and nothing for null.
+pub(crate) fn cell(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        value => Some(value.to_string()),
+    }
+}
+
+/// A dash for nothing.
+pub(crate) fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+/// What stands in place of an empty text.
+pub(crate) fn or(text: String, none: &str) -> String {
+    if text.is_empty() { none.to_owned() } else { text }
 }
 
 /// Columns as wide as their widest cell, four spaces between them, a rule below the head, as Vault's tables.

@@ -4,7 +4,7 @@ use crate::args::{ClientArguments, OutputFormat};
 use crate::client::{Client, ClientError};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{print, print_json, table};
+use crate::output::{cell, or, print, print_json, table};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -43,11 +43,7 @@ async fn leader(client: &Client) -> Result<Value, Failure> {
 }
 
 fn rows(status: &Value) -> Vec<[String; 2]> {
-    let text = |name: &str| match status.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(value) => value.to_string(),
-    };
+    let text = |name: &str| cell(status.get(name)).unwrap_or_default();
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| rows.push([key.to_owned(), value]);
     let on = |name: &str| status.get(name).and_then(Value::as_bool) == Some(true);
@@ -61,7 +57,7 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
     row("Threshold", text("t"));
     if status.get("sealed").and_then(Value::as_bool) == Some(true) {
         row("Unseal Progress", format!("{}/{}", text("progress"), text("t")));
-        row("Unseal Nonce", Some(text("nonce")).filter(|nonce| !nonce.is_empty()).unwrap_or_else(|| "n/a".to_owned()));
+        row("Unseal Nonce", or(text("nonce"), "n/a"));
     }
     if on("migration") {
         row("Seal Migration in Progress", "true".to_owned());
@@ -74,15 +70,14 @@ fn rows(status: &Value) -> Vec<[String; 2]> {
             row(key, text(name));
         }
     }
-    let or = |name: &str, none: &str| Some(text(name)).filter(|text| !text.is_empty()).unwrap_or_else(|| none.to_owned());
-    row("HA Enabled", or("ha_enabled", "false"));
+    row("HA Enabled", or(text("ha_enabled"), "false"));
     if on("ha_enabled") && !on("sealed") {
-        row("HA Cluster", or("leader_cluster_address", "n/a"));
+        row("HA Cluster", or(text("leader_cluster_address"), "n/a"));
         row("HA Mode", if on("is_self") { "active" } else { "standby" }.to_owned());
         if on("is_self") {
-            row("Active Since", or("active_time", "n/a"));
+            row("Active Since", or(text("active_time"), "n/a"));
         } else {
-            row("Active Node Address", or("leader_address", "<none>"));
+            row("Active Node Address", or(text("leader_address"), "<none>"));
         }
     }
     for (plugin, trouble) in status.get("plugins").and_then(Value::as_object).into_iter().flatten() {

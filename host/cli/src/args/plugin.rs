@@ -72,6 +72,17 @@ pub(crate) struct ReloadArguments {
     pub(crate) client: ClientArguments,
 }
 
+/// Where the plugins are that a command changes.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// The plugin directory
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Take the plugin directory from this configuration
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) config: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "The lock file is coffer-plugins.lock in the plugin directory. --check changes nothing and ends with exit code 2 if a plugin is not \
@@ -90,12 +101,8 @@ pub(crate) struct PinArguments {
     /// Take plugins out of the lock file
     #[arg(long)]
     pub(crate) remove: bool,
-    /// The plugin directory
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub(crate) directory: Option<PathBuf>,
-    /// Take the plugin directory from this configuration
-    #[arg(long, value_name = "FILE|DIR")]
-    pub(crate) config: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
     #[command(flatten)]
     pub(crate) format: FormatArguments,
 }
@@ -131,12 +138,8 @@ pub(crate) struct PullArguments {
     /// A host to which the registry may send for a token with the credentials; may be given several times
     #[arg(long, value_name = "HOST")]
     pub(crate) token_host: Vec<String>,
-    /// The plugin directory
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub(crate) directory: Option<PathBuf>,
-    /// Take the plugin directory from this configuration
-    #[arg(long, value_name = "FILE|DIR")]
-    pub(crate) config: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
     #[command(flatten)]
     pub(crate) format: FormatArguments,
 }

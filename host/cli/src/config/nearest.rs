@@ -1,12 +1,12 @@
 //! The known name that somebody probably meant.
 
-/// The name of `known` that is nearest to `word`, if any is near: at most a third of its letters differ; else one that is the same but for
+/// The name of `known` that is nearest to `word` whatever their case, if any is near: at most a third of its letters differ; else one that is the same but for
 /// what stands before an underscore (`aws_region` and `region`, `key_id` and `kms_key_id`).
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let near = |word: &str| {
         let limit = (word.chars().count() / 3).max(1);
-        let all = known.clone().into_iter().map(|name| (distance(word, name), name));
+        let all = known.clone().into_iter().map(|name| (distance(word, &name.to_ascii_lowercase()), name));
         all.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)
     };
     let rest = |text: &'a str| text.split_once('_').map(|(_, rest)| rest);

@@ -119,7 +119,7 @@ impl Files<'_> {
 pub(super) fn idle(plugins: &[Arc<Plugin>], storage: &Storage, seals: &Seals) -> Vec<String> {
     let used = |plugin: &Plugin| match plugin.role {
         Role::Storage => plugin.name == storage.component,
-        Role::Seal => seals.active.iter().chain(&seals.disabled).any(|seal| seal.kind == plugin.name),
+        Role::Seal => seals.all().any(|seal| seal.kind == plugin.name),
     };
     let say =
         |plugin: &Arc<Plugin>| format!("{}: {} is not used: there is no {} {:?}", plugin.place, plugin.said(), plugin.role, plugin.name);
@@ -285,7 +285,7 @@ fn whole(key: &str, path: PathBuf, place: Place) -> Result<PathBuf, ConfigError>
 fn sha256(file: &Source, body: &Object) -> Result<Option<String>, ConfigError> {
     let Some((text, place)) = file.value(body, "sha256", Value::string)? else { return Ok(None) };
     match text.strip_prefix("sha256:").unwrap_or(&text).to_ascii_lowercase() {
-        digest if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(Some(digest)),
+        digest if cofferdam_plugins::is_sha256(&digest) => Ok(Some(digest)),
         _ => {
             let message = format!("sha256: expected the 64 hexadecimal digits that coffer plugin inspect shows, found {text:?}");
             Err(ConfigError::new(place, message))

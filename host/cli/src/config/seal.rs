@@ -73,6 +73,23 @@ pub(crate) struct Seal {
     pub pool: PoolOptions,
 }
 
+impl Seals {
+    /// All of them, what is given up last.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Seal> {
+        self.active.iter().chain(&self.disabled)
+    }
+}
+
+impl Seal {
+    /// Whether its component is given this grant, by its own stanza or by its plugin block.
+    pub(crate) fn grants(&self, grant: &str) -> bool {
+        match (&self.awskms, &self.plugin) {
+            (Some(_), _) => grant == "aws",
+            (None, plugin) => plugin.as_ref().is_some_and(|plugin| plugin.grants.has(grant)),
+        }
+    }
+}
+
 /// A stanza over which the environment has not come yet.
 #[derive(Debug)]
 pub(super) enum Draft {

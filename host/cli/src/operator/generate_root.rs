@@ -2,12 +2,12 @@
 //!
 //! The rule: the token travels combined with a one-time password that only who began it knows, and is put together here and nowhere else.
 
-use super::share::{Paths, body, doing, inner, nonce, on, or_none, secret, text};
+use super::share::{Paths, body, doing, inner, nonce, on, secret, text};
 use crate::args::{GenerateRootArguments, OutputFormat};
 use crate::client::Client;
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{print, print_json, table};
+use crate::output::{or, print, print_json, table};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::Method;
@@ -76,7 +76,7 @@ fn show(status: &Value, format: OutputFormat) -> Outcome {
 
 fn rows(status: &Value) -> Vec<[String; 2]> {
     let mut rows = vec![
-        ["Nonce", &or_none(text(status, "nonce"))],
+        ["Nonce", &or(text(status, "nonce"), "n/a")],
         ["Started", &text(status, "started")],
         ["Progress", &format!("{}/{}", text(status, "progress"), text(status, "required"))],
         ["Complete", &text(status, "complete")],

@@ -2,12 +2,12 @@
 //!
 //! The rule: new shares are printed once, by who gives the last share of today; nobody can show them again.
 
-use super::share::{Paths, SHARES, THRESHOLD, body, doing, inner, nonce, on, or_none, secret, take, text};
+use super::share::{Paths, SHARES, THRESHOLD, body, doing, inner, nonce, on, secret, take, text};
 use crate::args::{OutputFormat, RekeyArguments, RekeyTarget};
 use crate::client::Client;
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{print, print_json, table};
+use crate::output::{or, print, print_json, table};
 use http::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -101,7 +101,7 @@ fn rows(status: &Value, verification: bool) -> Vec<[String; 2]> {
     let text = |name: &str| text(status, name);
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| rows.push([key.to_owned(), value]);
-    row("Nonce", or_none(text("nonce")));
+    row("Nonce", or(text("nonce"), "n/a"));
     row("Started", text("started"));
     if !on(status, "started") {
         return rows;

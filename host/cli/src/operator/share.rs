@@ -4,6 +4,7 @@
 
 use crate::client::{Client, ClientError};
 use crate::exit::Failure;
+use crate::output::cell;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -58,21 +59,12 @@ pub(super) fn field<'a>(answer: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// A field as text; empty if it is not there.
 pub(super) fn text(answer: &Value, name: &str) -> String {
-    match field(answer, name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(value) => value.to_string(),
-    }
+    cell(field(answer, name)).unwrap_or_default()
 }
 
 /// A switch; false if it is not there.
 pub(super) fn on(answer: &Value, name: &str) -> bool {
     field(answer, name).and_then(Value::as_bool) == Some(true)
-}
-
-/// A text of a table, which says so if it is empty.
-pub(super) fn or_none(text: String) -> String {
-    if text.is_empty() { "n/a".to_owned() } else { text }
 }
 
 /// What an answer holds without its envelope.

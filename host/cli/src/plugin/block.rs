@@ -4,14 +4,12 @@
 
 use crate::config::{Role, is_builtin};
 use cofferdam_aws::{DynamoDb, Kms};
+use std::fmt::Display;
 
 /// The block of this role and name with these lines of its own, and these grants.
 pub(crate) fn text(role: Role, name: &str, own: &[(&str, &str)], grants: &[&str]) -> String {
     let mut text = format!("plugin \"{role}\" {} {{\n", quoted(name));
-    let width = own.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    for (key, value) in own {
-        text.push_str(&format!("  {key:width$} = {value}\n"));
-    }
+    text.push_str(&aligned("  ", own));
     // What a component of the release is granted follows from its stanza.
     if !is_builtin(role, name) {
         for grant in grants {
@@ -34,9 +32,13 @@ pub(crate) fn grant(role: Role, name: &str, grant: &str) -> String {
         "aws" => aws(role),
         _ => Vec::new(),
     };
+    format!("  grant \"{grant}\" {{\n{}  }}\n", aligned("    ", &lines))
+}
+
+/// A line for each key, their values one below the other.
+fn aligned(indent: &str, lines: &[(&str, impl Display)]) -> String {
     let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    let lines: String = lines.iter().map(|(key, value)| format!("    {key:width$} = {value}\n")).collect();
-    format!("  grant \"{grant}\" {{\n{lines}  }}\n")
+    lines.iter().map(|(key, value)| format!("{indent}{key:width$} = {value}\n")).collect()
 }
 
 fn aws(role: Role) -> Vec<(&'static str, String)> {

@@ -7,7 +7,6 @@ use crate::component;
 use crate::config::{Environment, is_builtin};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{print, print_json, table};
-use cofferdam_plugins::Policy;
 use cofferdam_runtime::{Import, ImportKind, Inspection};
 use serde::Serialize;
 use serde_json::json;
@@ -68,11 +67,10 @@ fn name_of(file: &Path) -> String {
 
 fn trust(arguments: &InspectArguments, inspection: &Inspection, environment: &Environment) -> Result<Option<Trust>, Failure> {
     let config = super::configuration(&arguments.config, environment)?;
-    let policy = match (&config, &arguments.directory) {
-        (None, None) => return Ok(None),
-        (Some(config), _) => component::policy(config).map_err(Failure::usage)?,
-        (None, Some(directory)) => Policy { directory: Some(directory.clone()), ..component::built_in() },
-    };
+    if config.is_none() && arguments.directory.is_none() {
+        return Ok(None);
+    }
+    let policy = super::policy(config.as_ref(), arguments.directory.as_ref())?;
     let file = std::path::absolute(&arguments.file).map_err(Failure::usage)?;
     let (role, name) = (super::role(inspection.world), name_of(&file));
     let plugins = config.iter().flat_map(|config| &config.plugins);

@@ -4,7 +4,7 @@ use crate::args::{ListArguments, OutputFormat};
 use crate::component;
 use crate::config::{Config, Environment, Plugin};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{print, print_json, table};
+use crate::output::{or_dash, print, print_json, table};
 use cofferdam_plugins::{FindError, Found, Listed, Origin, Policy};
 use cofferdam_runtime::Inspection;
 use serde::Serialize;
@@ -34,8 +34,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(name: String, origin: &Origin, found: Result<Found, FindError>) -> Self {
-        let (inspection, error) = match inspect(&name, origin, &found) {
+    fn new(name: String, origin: &Origin, found: Result<Found, FindError>, inspected: Result<Inspection, String>) -> Self {
+        let (inspection, error) = match inspected {
             Ok(inspection) => (Some(inspection), None),
             Err(error) => (None, Some(error)),
         };
@@ -72,10 +72,7 @@ fn inspect(name: &str, origin: &Origin, found: &Result<Found, FindError>) -> Res
 pub(super) fn run(arguments: &ListArguments, environment: &Environment) -> Outcome {
     let format = arguments.client.format.resolve(environment)?;
     let config = super::configuration(&arguments.config, environment)?;
-    let policy = match (&config, &arguments.directory) {
-        (Some(config), _) => component::policy(config).map_err(Failure::usage)?,
-        (None, directory) => Policy { directory: directory.clone(), ..component::built_in() },
-    };
+    let policy = super::policy(config.as_ref(), arguments.directory.as_ref())?;
     let entries = entries(config.as_ref(), &policy)?;
     match format {
         OutputFormat::Json => print_json(&entries)?,
@@ -87,7 +84,6 @@ pub(super) fn run(arguments: &ListArguments, environment: &Environment) -> Outco
                 .into_iter()
                 .map(|entry| {
                     let origin = if entry.shadowed { format!("{} (not used: see the file)", entry.origin) } else { entry.origin };
-                    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
                     let trust =
                         if entry.loads { entry.trust } else { format!("DOES NOT LOAD: {}", entry.error.as_ref().unwrap_or(&entry.trust)) };
                     [entry.name, or_dash(entry.world), or_dash(entry.contract), or_dash(entry.sha256), origin, trust]
@@ -102,25 +98,30 @@ pub(super) fn run(arguments: &ListArguments, environment: &Environment) -> Outco
 fn entries(config: Option<&Config>, policy: &Policy) -> Result<Vec<Entry>, Failure> {
     let blocks = || config.iter().flat_map(|config| &config.plugins).map(|plugin| &**plugin);
     // As a stanza of that name would find it.
-    let by_block = |plugin: &Plugin| cofferdam_plugins::find(&component::request(plugin.role, &plugin.name, Some(plugin)), policy);
+    let by_block = |plugin: &Plugin, origin: &Origin| {
+        let found = cofferdam_plugins::find(&component::request(plugin.role, &plugin.name, Some(plugin)), policy);
+        let inspected = inspect(&plugin.name, origin, &found);
+        Entry::new(plugin.name.clone(), origin, found, inspected)
+    };
     let mut entries: Vec<Entry> = Vec::new();
     for Listed { name, origin, found, shadows_builtin } in cofferdam_plugins::list(policy).map_err(Failure::usage)? {
         // A storage's block is none of a seal's, also where both have one name.
-        let role = inspect(&name, &origin, &found).ok().map(|inspection| super::role(inspection.world));
+        let inspected = inspect(&name, &origin, &found);
+        let role = inspected.as_ref().ok().map(|inspection| super::role(inspection.world));
         let mine = |plugin: &&Plugin| plugin.name == name && plugin.path.is_none() && role.is_none_or(|role| plugin.role == role);
         let block = blocks().find(mine);
         let shadowed = entries.iter().any(|entry| entry.name == name && entry.loads);
         let entry = match (&origin, block) {
-            (Origin::File(_), Some(plugin)) => Entry::new(name, &origin, by_block(plugin)),
+            (Origin::File(_), Some(plugin)) => by_block(plugin, &origin),
             (Origin::File(path), None) if shadows_builtin => {
-                let entry = Entry::new(name, &origin, found);
+                let entry = Entry::new(name, &origin, found, inspected);
                 let trust = format!(
                     "{}: it has the name of a component of this release, and no plugin block says replaces_builtin",
                     path.display()
                 );
                 Entry { loads: false, trust, ..entry }
             }
-            _ => Entry::new(name, &origin, found),
+            _ => Entry::new(name, &origin, found, inspected),
         };
         entries.push(Entry { shadowed: matches!(origin, Origin::Builtin) && shadowed, ..entry });
     }
@@ -128,7 +129,7 @@ fn entries(config: Option<&Config>, policy: &Policy) -> Result<Vec<Entry>, Failu
         let Some(path) = &plugin.path else { continue };
         let origin = Origin::File(path.clone());
         let shown = entries.iter().position(|entry| Path::new(&entry.origin) == path);
-        let entry = Entry::new(plugin.name.clone(), &origin, by_block(plugin));
+        let entry = by_block(plugin, &origin);
         match shown.and_then(|at| entries.get_mut(at)) {
             Some(shown) => *shown = entry,
             None => entries.push(entry),

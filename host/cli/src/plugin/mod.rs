@@ -13,8 +13,10 @@ mod test;
 mod words;
 
 use crate::args::PluginCommand;
+use crate::component;
 use crate::config::{self, Config, Environment, Role};
 use crate::exit::{Failure, Outcome};
+use cofferdam_plugins::Policy;
 use cofferdam_runtime::{ImportKind, Inspection, World};
 use std::path::{Path, PathBuf};
 
@@ -66,6 +68,14 @@ fn configuration(paths: &[PathBuf], environment: &Environment) -> Result<Option<
     match paths {
         [] => Ok(None),
         paths => config::load(paths, environment).map(Some).map_err(Failure::usage),
+    }
+}
+
+/// What vouches for a plugin: by the configuration, else in the directory, if one was given, and no key is trusted.
+fn policy(config: Option<&Config>, directory: Option<&PathBuf>) -> Result<Policy, Failure> {
+    match config {
+        Some(config) => component::policy(config).map_err(Failure::usage),
+        None => Ok(Policy { directory: directory.cloned(), ..component::built_in() }),
     }
 }
 

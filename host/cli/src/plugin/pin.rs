@@ -3,7 +3,7 @@
 use crate::args::{OutputFormat, PinArguments};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{print, print_json, table};
+use crate::output::{or_dash, print, print_json, table};
 use cofferdam_plugins::{PinError, State, Status};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// `plugin pin`.
 pub(super) fn run(arguments: &PinArguments, environment: &Environment) -> Outcome {
     let format = arguments.format.resolve(environment)?;
-    let config = super::configuration(&arguments.config, environment)?;
+    let config = super::configuration(&arguments.place.config, environment)?;
     let (directory, files) = match of_paths(&arguments.plugins)? {
-        Some((directory, _)) if arguments.directory.is_some() || config.is_some() => {
+        Some((directory, _)) if arguments.place.directory.is_some() || config.is_some() => {
             return Err(Failure::usage(format!(
                 "{}: a file names its directory itself: leave --directory and --config out",
                 directory.display()
@@ -21,7 +21,8 @@ pub(super) fn run(arguments: &PinArguments, environment: &Environment) -> Outcom
         }
         Some(found) => found,
         None => {
-            (super::directory(arguments.directory.as_ref(), config.as_ref())?, arguments.plugins.iter().map(|name| file(name)).collect())
+            let directory = super::directory(arguments.place.directory.as_ref(), config.as_ref())?;
+            (directory, arguments.plugins.iter().map(|name| file(name)).collect())
         }
     };
     if arguments.check {
@@ -44,10 +45,8 @@ pub(super) fn run(arguments: &PinArguments, environment: &Environment) -> Outcom
         }
         OutputFormat::Table if pinned.is_empty() => print(&format!("{} holds no .wasm file", directory.display()))?,
         OutputFormat::Table => {
-            let rows: Vec<[String; 4]> = pinned
-                .into_iter()
-                .map(|pin| [pin.file, pin.kind.to_string(), pin.sha256, pin.before.unwrap_or_else(|| "-".to_owned())])
-                .collect();
+            let rows: Vec<[String; 4]> =
+                pinned.into_iter().map(|pin| [pin.file, pin.kind.to_string(), pin.sha256, or_dash(pin.before)]).collect();
             print(&table(["File", "Kind", "SHA-256", "Before"], &rows))?;
         }
     }
@@ -96,10 +95,7 @@ fn check(directory: &Path, format: OutputFormat) -> Outcome {
         OutputFormat::Table => {
             let rows: Vec<[String; 4]> = found
                 .iter()
-                .map(|status| {
-                    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-                    [status.file.clone(), said(&status.state), or_dash(status.sha256.clone()), or_dash(status.pinned.clone())]
-                })
+                .map(|status| [status.file.clone(), said(&status.state), or_dash(status.sha256.clone()), or_dash(status.pinned.clone())])
                 .collect();
             print(&table(["File", "State", "SHA-256", "Pinned"], &rows))?;
         }

@@ -10,8 +10,8 @@ use serde_json::json;
 /// `plugin pull`.
 pub(super) async fn run(arguments: &PullArguments, environment: &Environment) -> Outcome {
     let format = arguments.format.resolve(environment)?;
-    let config = super::configuration(&arguments.config, environment)?;
-    let directory = super::directory(arguments.directory.as_ref(), config.as_ref())?;
+    let config = super::configuration(&arguments.place.config, environment)?;
+    let directory = super::directory(arguments.place.directory.as_ref(), config.as_ref())?;
     let variable = |name: &str| std::env::var(name).ok();
     let options = Options {
         name: arguments.name.clone(),

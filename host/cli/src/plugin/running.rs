@@ -4,7 +4,7 @@ use crate::args::{ClientArguments, OutputFormat, ReloadArguments};
 use crate::client::Client;
 use crate::config::Environment;
 use crate::exit::{Exit, Outcome};
-use crate::output::{print, print_json, table};
+use crate::output::{cell, or_dash, print, print_json, table};
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -51,15 +51,11 @@ pub(super) async fn reload(arguments: &ReloadArguments, environment: &Environmen
 
 /// What is at this place, as text; a dash for nothing.
 fn text(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => "-".to_owned(),
-        Some(value) => value.to_string(),
-    }
+    or_dash(cell(value.pointer(pointer)))
 }
 
 fn first(value: &Value, pointers: &[&str]) -> String {
-    pointers.iter().map(|pointer| text(value, pointer)).find(|text| text != "-").unwrap_or_else(|| "-".to_owned())
+    or_dash(pointers.iter().find_map(|pointer| cell(value.pointer(pointer))))
 }
 
 fn tables(plugins: &[Value]) -> String {
@@ -95,7 +91,7 @@ fn row(plugin: &Value) -> [String; 11] {
         if plugin.pointer("/stats/pool").is_some() { instances } else { "not open".to_owned() },
         text(plugin, "/stats/calls"),
         text(plugin, "/stats/errors"),
-        plugin.pointer("/stats/breaches").map_or_else(|| "-".to_owned(), |_| total(plugin).to_string()),
+        or_dash(plugin.pointer("/stats/breaches").map(|_| total(plugin).to_string())),
         text(plugin, "/stats/pool/memory_highest"),
         last,
         if grants.is_empty() { "-".to_owned() } else { grants.join("; ") },

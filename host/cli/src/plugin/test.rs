@@ -84,7 +84,7 @@ fn stanza(file: &Path, inspection: &Inspection, paths: &[PathBuf], environment: 
 
 /// Of several seals the one that the file is of: by its plugin block, else by its name.
 fn seal_for<'a>(file: &Path, config: &'a Config) -> Result<&'a Seal, Failure> {
-    let all: Vec<&Seal> = config.seals.active.iter().chain(&config.seals.disabled).collect();
+    let all: Vec<&Seal> = config.seals.all().collect();
     let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let of_block = |seal: &&&Seal| seal.plugin.as_ref().is_some_and(|plugin| plugin.path.as_ref() == Some(&whole));
     let of_name = |seal: &&&Seal| file.file_stem().is_some_and(|stem| stem == seal.kind.as_str());

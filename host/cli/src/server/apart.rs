@@ -4,7 +4,7 @@
 //! that hold its keys and secrets: whoever writes there would be the host. And no two backends have files in common: a seal that saw the storage
 //! would have both halves of the root key.
 
-use crate::config::{Access, Config, DirectoryAccess, Place, Seal};
+use crate::config::{Access, Config, DirectoryAccess, Place};
 use cofferdam_http::Secret;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -68,16 +68,12 @@ fn granted(config: &Config) -> Vec<Granted<'_>> {
     let backend = || format!("storage {:?}", storage.kind);
     let own = storage.path.as_deref().map(|path| Granted { backend: backend(), path, place: &storage.place, reads_only: false });
     let of_storage = storage.plugin.as_deref().map(|plugin| (backend(), plugin));
-    let of_seals = seals(config).filter_map(|seal| Some((format!("seal {:?}", seal.name), seal.plugin.as_deref()?)));
+    let of_seals = config.seals.all().filter_map(|seal| Some((format!("seal {:?}", seal.name), seal.plugin.as_deref()?)));
     let of_blocks = of_storage.into_iter().chain(of_seals).filter_map(|(backend, plugin)| {
         let grant = plugin.grants.directory.as_ref()?;
         Some(Granted { backend, path: &grant.path, place: &grant.place, reads_only: grant.access == DirectoryAccess::ReadOnly })
     });
     own.into_iter().chain(of_blocks).collect()
-}
-
-fn seals(config: &Config) -> impl Iterator<Item = &Seal> {
-    config.seals.active.iter().chain(&config.seals.disabled)
 }
 
 fn guarded(config: &Config, cache: Option<&Path>) -> Vec<Guarded> {
@@ -99,7 +95,7 @@ fn guarded(config: &Config, cache: Option<&Path>) -> Vec<Guarded> {
     for tls in config.listeners.iter().filter_map(|listener| listener.0.tls.as_ref()) {
         [&tls.cert_file, &tls.key_file].into_iter().chain(&tls.client_ca_file).for_each(|path| guard("a listener's TLS file", path));
     }
-    let plugins = || config.storage.plugin.iter().chain(seals(config).filter_map(|seal| seal.plugin.as_ref()));
+    let plugins = || config.storage.plugin.iter().chain(config.seals.all().filter_map(|seal| seal.plugin.as_ref()));
     for rule in plugins().flat_map(|plugin| &plugin.grants.http).map(|grant| &grant.rule) {
         let secrets = rule.headers.iter().map(|header| &header.source).chain(rule.basic.iter().map(|basic| &basic.password));
         for secret in secrets {
@@ -111,7 +107,7 @@ fn guarded(config: &Config, cache: Option<&Path>) -> Vec<Guarded> {
         pair.chain(&rule.ca_cert).for_each(|path| guard("a TLS file of a grant", path));
     }
     let of_stanzas = config.storage.dynamodb.iter().map(|dynamodb| &dynamodb.access);
-    let of_seals = seals(config).filter_map(|seal| Some(&seal.awskms.as_ref()?.access));
+    let of_seals = config.seals.all().filter_map(|seal| Some(&seal.awskms.as_ref()?.access));
     let of_grants = plugins().filter_map(|plugin| Some(&plugin.grants.aws.as_ref()?.access));
     for path in of_stanzas.chain(of_seals).chain(of_grants).flat_map(files_of_aws) {
         guard("a file of the credentials for AWS", &path);

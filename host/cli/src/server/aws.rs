@@ -3,7 +3,8 @@
 //! The rule: what decides about access is said in the log at the start, each value with its origin, and never a secret; and all stanzas of
 //! one process whose identities are equal share one provider of credentials.
 
-use crate::config::{Access, AwsGrant, AwsKms, ConfigError, DynamoDb, Plugin, Requests, Resource, Seal, Storage};
+use super::storage;
+use crate::config::{Access, AwsGrant, AwsKms, DynamoDb, Plugin, Requests, Resource, Seal, Storage};
 use crate::exit::Failure;
 use cofferdam_aws::{CredentialsError, Egress, EgressError, EgressOptions, KeySpec, Providers, Proxies, RegionRule, Service, TableSpec};
 use cofferdam_backend::{Error, Lease};
@@ -25,7 +26,7 @@ pub(super) async fn dynamodb(
     providers: &Providers,
 ) -> Result<Arc<dyn Aws>, Failure> {
     let at = |error: CredentialsError| {
-        let message = format!("{}: storage {:?}: {error}", stanza.place, stanza.kind);
+        let message = storage::said(stanza, &error);
         if matches!(error, CredentialsError::Configuration(_)) { Failure::usage(message) } else { Failure::failed(message) }
     };
     let access = &settings.access;
@@ -40,8 +41,7 @@ pub(super) async fn dynamodb(
     // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
     credentials.get().await.map_err(at)?;
     let options = options(Service::DynamoDb, region, access, access.requests);
-    let egress = Egress::new(&stanza.kind, options, credentials)
-        .map_err(|error| Failure::usage(unfit(&error, |key, message| access.error(key, message))))?;
+    let egress = Egress::new(&stanza.kind, options, credentials).map_err(|error| Failure::usage(unfit(&error, access)))?;
     Ok(cofferdam_aws::DynamoDb::new(settings.table.clone(), egress, lease))
 }
 
@@ -68,12 +68,7 @@ pub(super) async fn kms(seal: &Seal, settings: &AwsKms, providers: &Providers) -
         })?;
     tracing::info!(seal = %seal.name, key = "region", value = %region, %origin, "seal setting in force");
     settings.check_region(&region).map_err(configuration)?;
-    let credentials = providers.get(identity.clone(), &region).await.map_err(trouble)?;
-    // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
-    credentials.get().await.map_err(trouble)?;
-    let options = of_key(region.clone(), access);
-    let egress = Egress::new(&seal.name, options, credentials)
-        .map_err(|error| configuration(unfit(&error, |key, message| access.error(key, message))))?;
+    let egress = egress(&seal.name, of_key(region.clone(), access), access, providers, trouble).await?;
     Ok(KeyBinding { aws: cofferdam_aws::Kms::new(key(settings), egress), region })
 }
 
@@ -108,14 +103,11 @@ pub(super) async fn bound(
         tracing::info!(plugin = %plugin.name, key, %value, %origin, "plugin setting");
     }
     let region = access.region.clone().unwrap_or_default();
-    let credentials = providers.get(access.identity.clone(), &region).await.map_err(trouble)?;
-    credentials.get().await.map_err(trouble)?;
     let options = match &grant.resource {
         Resource::Table(_) => options(Service::DynamoDb, region, access, access.requests),
         Resource::Key { .. } => of_key(region, access),
     };
-    let egress = Egress::new(backend, options, credentials)
-        .map_err(|error| configuration(unfit(&error, |key, message| access.error(key, message))))?;
+    let egress = egress(backend, options, access, providers, trouble).await?;
     let operations = grant.operations.clone();
     Ok(match &grant.resource {
         Resource::Table(name) => cofferdam_aws::DynamoDb::restricted(TableSpec::new(name.clone()), egress, lease, operations),
@@ -124,6 +116,20 @@ pub(super) async fn bound(
             cofferdam_aws::Kms::restricted(key, egress, operations)
         }
     })
+}
+
+/// What signs and sends for the backend of this name. `trouble`: what is said of credentials that cannot be had.
+async fn egress(
+    name: &str,
+    options: EgressOptions,
+    access: &Access,
+    providers: &Providers,
+    trouble: impl Fn(CredentialsError) -> Error,
+) -> Result<Egress, Error> {
+    let credentials = providers.get(access.identity.clone(), &options.region).await.map_err(&trouble)?;
+    // Asked for here once, so that what is wrong with them is said plainly and not by way of the guest.
+    credentials.get().await.map_err(&trouble)?;
+    Egress::new(name, options, credentials).map_err(|error| configuration(unfit(&error, access)))
 }
 
 /// A seal's stanza in words.
@@ -151,8 +157,8 @@ fn options(service: Service, region: String, access: &Access, requests: Requests
     }
 }
 
-/// What the egress cannot do with the settings; whoever set the value is named, by `blame`.
-fn unfit(error: &EgressError, blame: impl Fn(&str, &str) -> ConfigError) -> String {
+/// What the egress cannot do with the settings; whoever set the value is named.
+fn unfit(error: &EgressError, access: &Access) -> String {
     let message = error.to_string();
     let key = match error {
         EgressError::Endpoint(_) => "endpoint",
@@ -160,7 +166,7 @@ fn unfit(error: &EgressError, blame: impl Fn(&str, &str) -> ConfigError) -> Stri
         EgressError::Authorities { .. } => "ca_cert",
         _ => return message,
     };
-    blame(key, message.strip_prefix(&format!("{key}: ")).unwrap_or(&message)).to_string()
+    access.error(key, message.strip_prefix(&format!("{key}: ")).unwrap_or(&message)).to_string()
 }
 
 #[cfg(test)]

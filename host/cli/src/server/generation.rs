@@ -10,6 +10,7 @@ use cofferdam_aws::Identity;
 use cofferdam_backend::Lock;
 use cofferdam_runtime::{Component, GuestLimits, LoadError, OpenError, PoolOptions, Runtime, StorageBackend, StorageConfig, World};
 use cofferdam_supervisor::{Generation, OpenFailure, StorageGeneration};
+use std::fmt;
 use std::sync::Arc;
 
 /// A storage that is open.
@@ -91,9 +92,15 @@ pub(super) struct About {
     pub sha256: String,
 }
 
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (sha256 {})", self.origin, self.sha256)
+    }
+}
+
 impl About {
     pub(super) fn refused(&self, reason: &str) -> OpenFailure {
-        OpenFailure::refused(format!("{} (sha256 {}): {reason}", self.origin, self.sha256))
+        OpenFailure::refused(format!("{self}: {reason}"))
     }
 
     /// What clients read is in the host's own words: a component may have chosen the names of what it imports.
@@ -109,7 +116,7 @@ impl About {
             LoadError::TooLarge { .. } => "it is too large",
             _ => "it cannot be loaded",
         };
-        self.refused(reason).with_detail(format!("{} (sha256 {}): {error}", self.origin, self.sha256))
+        self.refused(reason).with_detail(format!("{self}: {error}"))
     }
 
     pub(super) fn unopened(&self, error: OpenError) -> OpenFailure {
@@ -117,12 +124,10 @@ impl About {
             OpenError::World { wanted, found, .. } => format!("a {wanted} backend is needed, this is {found}"),
             OpenError::MissingGrant { grant, .. } => format!("it needs the grant {grant}, which the running one has not"),
             OpenError::Options { reason, .. } => reason.clone(),
-            OpenError::Guest { error, .. } => {
-                return OpenFailure::of(&format!("open of {} (sha256 {})", self.origin, self.sha256), error);
-            }
+            OpenError::Guest { error, .. } => return OpenFailure::of(&format!("open of {self}"), error),
             _ => "it does not fit the contract".to_owned(),
         };
-        self.refused(&reason).with_detail(format!("{} (sha256 {}): {error}", self.origin, self.sha256))
+        self.refused(&reason).with_detail(format!("{self}: {error}"))
     }
 }
 

@@ -97,7 +97,7 @@ async fn serve(config: Config, reread: plugins::Reread, state: Option<StateOptio
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
     let server = Server::bind(core.clone(), listeners, metrics, ServerOptions::default()).await.map_err(Failure::failed)?;
     let sealed_by = seals.active.iter().chain(&seals.disabled).cloned().collect();
-    let plugins = Plugins::new(config.clone(), reread, storage.storage.clone(), sealed_by);
+    let plugins = Plugins::new(config.storage.clone(), reread, storage.storage.clone(), sealed_by);
     server.serve_plugins(Arc::new(plugins.clone()));
     let addresses = server.addresses();
     let _pid_file = config.pid_file.as_deref().map(pid::PidFile::write).transpose()?;

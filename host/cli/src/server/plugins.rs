@@ -6,7 +6,7 @@
 use super::generation::{Lasting, Running, lasting_of_seal, lasting_of_storage};
 use super::seal::LateSeal;
 use crate::component::{self, Found};
-use crate::config::{Config, Plugin, Role, Seal};
+use crate::config::{Config, Plugin, Role, Seal, Storage};
 use async_trait::async_trait;
 use cofferdam_runtime::Component;
 use cofferdam_server::{Reloaded, UnknownPlugin};
@@ -28,47 +28,49 @@ pub(super) struct Plugins(Arc<Inner>);
 struct Inner {
     storage: Arc<SupervisedStorage<Running>>,
     seals: Vec<SharedSeal>,
-    /// The configuration of the start.
-    started: Config,
+    /// Its stanza at the start.
+    started: Storage,
     reread: Reread,
     turn: tokio::sync::Mutex<()>,
 }
 
 /// The storage's name among plugins.
 pub(super) fn name_of_storage(component: &str) -> String {
-    format!("storage/{component}")
+    name_of(Role::Storage, component)
 }
 
 /// A seal's.
 pub(super) fn name_of_seal(seal: &Seal) -> String {
-    format!("seal/{}", seal.name)
+    name_of(Role::Seal, &seal.name)
+}
+
+fn name_of(role: Role, name: &str) -> String {
+    format!("{role}/{name}")
 }
 
 impl Plugins {
-    pub(super) fn new(started: Config, reread: Reread, storage: Arc<SupervisedStorage<Running>>, seals: Vec<SharedSeal>) -> Self {
+    pub(super) fn new(started: Storage, reread: Reread, storage: Arc<SupervisedStorage<Running>>, seals: Vec<SharedSeal>) -> Self {
         Self(Arc::new(Inner { storage, seals, started, reread, turn: tokio::sync::Mutex::default() }))
     }
 
     /// Reloads all. What came of it is in the log.
     pub(super) async fn reload_all(&self) {
-        // Without a name there is none that could be unknown.
-        drop(cofferdam_server::Plugins::reload(self, None).await);
+        Box::pin(self.0.reload(self.0.names())).await;
     }
 }
 
 #[async_trait]
 impl cofferdam_server::Plugins for Plugins {
     fn list(&self) -> Vec<Value> {
-        let (name, storage) = (&self.0.started.storage.component, self.0.storage.current());
+        let (name, storage) = (&self.0.started.component, self.0.storage.current());
         let open = Some((json!(storage.backend.about()), json!(storage.backend.stats())));
-        let shown =
-            Shown { plugin: name_of_storage(name), kind: Role::Storage, name, origin: &storage.origin, component: &storage.component };
+        let shown = Shown { kind: Role::Storage, name, origin: &storage.origin, component: &storage.component };
         let mut plugins = vec![listed(&shown, &self.0.storage.status(), open)];
         for seal in &self.0.seals {
             let current = seal.current();
             let LateSeal { settings, origin, component, .. } = &*current;
             let open = current.opened().map(|backend| (json!(backend.about()), json!(backend.stats())));
-            let shown = Shown { plugin: name_of_seal(settings), kind: Role::Seal, name: &settings.name, origin, component };
+            let shown = Shown { kind: Role::Seal, name: &settings.name, origin, component };
             plugins.push(listed(&shown, &seal.status(), open));
         }
         plugins
@@ -97,7 +99,7 @@ impl cofferdam_server::Plugins for Plugins {
     }
 
     fn troubles(&self) -> BTreeMap<String, String> {
-        let storage = self.0.storage.status().trouble().map(|trouble| (name_of_storage(&self.0.started.storage.component), trouble));
+        let storage = self.0.storage.status().trouble().map(|trouble| (name_of_storage(&self.0.started.component), trouble));
         let seal = |seal: &SharedSeal| Some((name_of_seal(&seal.current().settings), seal.status().trouble()?));
         storage.into_iter().chain(self.0.seals.iter().filter_map(seal)).collect()
     }
@@ -109,7 +111,7 @@ impl cofferdam_server::Plugins for Plugins {
 
 impl Inner {
     fn names(&self) -> Vec<String> {
-        let storage = name_of_storage(&self.started.storage.component);
+        let storage = name_of_storage(&self.started.component);
         std::iter::once(storage).chain(self.seals.iter().map(|seal| name_of_seal(&seal.current().settings))).collect()
     }
 
@@ -117,11 +119,11 @@ impl Inner {
         let _turn = self.turn.lock().await;
         let inner = self.clone();
         let config = tokio::task::spawn_blocking(move || (inner.reread)()).await.unwrap_or_else(|error| Err(error.to_string()));
-        let config = config.map_err(|error| OpenFailure::refused(format!("the configuration cannot be read again: {error}")));
+        let config = config.map(Arc::new).map_err(|error| OpenFailure::refused(format!("the configuration cannot be read again: {error}")));
         let mut reloaded = BTreeMap::new();
-        if wanted.contains(&name_of_storage(&self.started.storage.component)) {
-            let done = Box::pin(self.reload_storage(config.as_ref())).await;
-            reloaded.insert(name_of_storage(&self.started.storage.component), done);
+        let storage = name_of_storage(&self.started.component);
+        if wanted.contains(&storage) {
+            reloaded.insert(storage, Box::pin(self.reload_storage(config.as_ref())).await);
         }
         for seal in &self.seals {
             let name = name_of_seal(&seal.current().settings);
@@ -132,12 +134,12 @@ impl Inner {
         reloaded
     }
 
-    async fn reload_storage(&self, config: Result<&Config, &OpenFailure>) -> Reloaded {
+    async fn reload_storage(&self, config: Result<&Arc<Config>, &OpenFailure>) -> Reloaded {
         let running = self.storage.current();
         let prepared = async {
             let config = config.map_err(Clone::clone)?;
             let stanza = &config.storage;
-            unchanged(&lasting_of_storage(&self.started.storage), &lasting_of_storage(stanza))?;
+            unchanged(&lasting_of_storage(&self.started), &lasting_of_storage(stanza))?;
             let found = find(Role::Storage, stanza.component.clone(), stanza.plugin.clone(), config.clone()).await?;
             Ok::<_, OpenFailure>((found, stanza.limits.clone(), stanza.pool.clone()))
         };
@@ -152,12 +154,11 @@ impl Inner {
     }
 }
 
-async fn reload_seal(seal: &SharedSeal, config: Result<&Config, &OpenFailure>) -> Reloaded {
+async fn reload_seal(seal: &SharedSeal, config: Result<&Arc<Config>, &OpenFailure>) -> Reloaded {
     let running = seal.current();
     let prepared = async {
         let config = config.map_err(Clone::clone)?;
-        let mut stanzas = config.seals.active.iter().chain(&config.seals.disabled);
-        let stanza = stanzas.find(|stanza| stanza.name == running.settings.name);
+        let stanza = config.seals.all().find(|stanza| stanza.name == running.settings.name);
         let stanza = stanza.ok_or_else(|| OpenFailure::refused("its stanza is gone from the configuration: restart the server"))?;
         unchanged(&lasting_of_seal(&running.settings), &lasting_of_seal(stanza))?;
         let found = find(Role::Seal, stanza.kind.clone(), stanza.plugin.clone(), config.clone()).await?;
@@ -175,7 +176,7 @@ async fn reload_seal(seal: &SharedSeal, config: Result<&Config, &OpenFailure>) -
 }
 
 /// Looks for the component as the start did. Reading and hashing it takes its time.
-async fn find(role: Role, name: String, plugin: Option<Arc<Plugin>>, config: Config) -> Result<Found, OpenFailure> {
+async fn find(role: Role, name: String, plugin: Option<Arc<Plugin>>, config: Arc<Config>) -> Result<Found, OpenFailure> {
     let found = tokio::task::spawn_blocking(move || {
         let policy = component::policy(&config).map_err(|error| error.to_string())?;
         component::find(role, &name, plugin.as_deref(), &policy)
@@ -206,7 +207,6 @@ fn said(replaced: Result<Replaced, OpenFailure>) -> Reloaded {
 
 /// What is shown of every plugin.
 struct Shown<'a> {
-    plugin: String,
     kind: Role,
     name: &'a str,
     origin: &'a str,
@@ -217,7 +217,7 @@ struct Shown<'a> {
 fn listed(plugin: &Shown<'_>, status: &Status, open: Option<(Value, Value)>) -> Value {
     let (about, stats) = open.unwrap_or_default();
     json!({
-        "plugin": plugin.plugin,
+        "plugin": name_of(plugin.kind, plugin.name),
         "kind": plugin.kind.to_string(),
         "name": plugin.name,
         "origin": plugin.origin,

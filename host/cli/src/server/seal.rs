@@ -16,6 +16,7 @@ use crate::exit::Failure;
 use async_trait::async_trait;
 use cofferdam_aws::Providers;
 use cofferdam_backend::{Error, Result, Wrapped};
+use cofferdam_plugins::Policy;
 use cofferdam_runtime::{Component, OpenError, Runtime, SealBackend, SealConfig, World};
 use cofferdam_supervisor::{Generation, OpenFailure, Options, SealGeneration, SupervisedSeal};
 use cofferdam_vault::seal::{AutoSeal, HealthTimes, SealOptions, StateOptions};
@@ -58,9 +59,11 @@ pub(crate) struct LateSeal {
 
 /// What opening a seal's component needs.
 #[derive(Clone)]
-struct Prepared {
-    granted: Granted,
-    settings: Vec<(String, String)>,
+pub(super) struct Prepared {
+    /// What it may reach.
+    pub granted: Granted,
+    /// What it is told.
+    pub settings: Vec<(String, String)>,
 }
 
 /// The file that remembers the vault. `accept_rollback` is what the operator says on the command line.
@@ -95,8 +98,10 @@ pub(crate) async fn open(
     runtime: &Arc<Runtime>,
     providers: &Arc<Providers>,
 ) -> Result<Opened, Failure> {
+    // Without a seal nothing is looked for, and no key has to be read.
+    let policy = if config.seals.all().next().is_some() { component::policy(config).map_err(Failure::usage)? } else { Policy::default() };
     let find = |seal: &Seal| {
-        let late = LateSeal::new(seal, config, runtime, providers)?;
+        let late = LateSeal::new(seal, &policy, runtime, providers)?;
         Ok(Arc::new(SupervisedSeal::new(name_of_seal(seal), late, Options::default())))
     };
     let active = config.seals.active.iter().map(find).collect::<Result<Vec<_>, Failure>>()?;
@@ -132,6 +137,20 @@ pub(crate) async fn open(
     Ok(Opened { options, active, disabled })
 }
 
+/// What its stanza gives a seal, or its plugin block. Boxed, since credentials alone are many futures deep.
+pub(super) fn prepare<'a>(seal: &'a Seal, providers: &'a Providers) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send + 'a>> {
+    Box::pin(async move {
+        let Some(awskms) = &seal.awskms else {
+            let granted = grants::of_plugin(seal.plugin.as_deref(), &seal.name, None, providers).await?;
+            return Ok(Prepared { granted, settings: seal.settings.clone() });
+        };
+        let KeyBinding { aws, region } = aws::kms(seal, awskms, providers).await?;
+        let mut granted = Granted::default();
+        granted.aws(aws);
+        Ok(Prepared { granted, settings: awskms.settings(&region) })
+    })
+}
+
 fn health(config: &Config) -> HealthTimes {
     let (set, default) = (&config.seals.health, HealthTimes::default());
     HealthTimes {
@@ -143,14 +162,13 @@ fn health(config: &Config) -> HealthTimes {
 }
 
 impl LateSeal {
-    fn new(settings: &Seal, config: &Config, runtime: &Arc<Runtime>, providers: &Arc<Providers>) -> Result<Self, Failure> {
+    fn new(settings: &Seal, policy: &Policy, runtime: &Arc<Runtime>, providers: &Arc<Providers>) -> Result<Self, Failure> {
         let at = |error: &dyn std::fmt::Display| settings.origin.error(&aws::said(settings), error);
         for (key, value, origin) in settings.awskms.iter().flat_map(|awskms| &awskms.access.values) {
             tracing::info!(seal = %settings.name, key, %value, %origin, "seal setting");
         }
-        let policy = component::policy(config).map_err(Failure::usage)?;
         let found =
-            component::find(Role::Seal, &settings.kind, settings.plugin.as_deref(), &policy).map_err(|error| Failure::usage(at(&error)))?;
+            component::find(Role::Seal, &settings.kind, settings.plugin.as_deref(), policy).map_err(|error| Failure::usage(at(&error)))?;
         let component = runtime.component(found.source).map_err(|error| Failure::failed(at(&error)))?;
         let inspection = component.inspect();
         if inspection.world != World::Seal {
@@ -158,14 +176,8 @@ impl LateSeal {
             return Err(Failure::usage(at(&message)));
         }
         // Without its grants it could never be opened: that is known before any service is asked.
-        for grant in inspection.grants_needed() {
-            let granted = match (&settings.awskms, &settings.plugin) {
-                (Some(_), _) => grant == "aws",
-                (None, plugin) => plugin.as_ref().is_some_and(|plugin| plugin.grants.has(grant)),
-            };
-            if !granted {
-                return Err(Failure::usage(at(&component::lacks(Role::Seal, &settings.kind, &found.origin, inspection, grant))));
-            }
+        if let Some(grant) = inspection.grants_needed().into_iter().find(|grant| !settings.grants(grant)) {
+            return Err(Failure::usage(at(&component::lacks(Role::Seal, &settings.kind, &found.origin, inspection, grant))));
         }
         Ok(Self {
             settings: settings.clone(),
@@ -182,11 +194,7 @@ impl LateSeal {
     /// The same seal by another component, opened, with its grants.
     pub(super) async fn beside(&self, found: Found, settings: Seal) -> Result<Self, OpenFailure> {
         let origin = found.origin.clone();
-        let granted = |grant: &str| match (&settings.awskms, &settings.plugin) {
-            (Some(_), _) => grant == "aws",
-            (None, plugin) => plugin.as_ref().is_some_and(|plugin| plugin.grants.has(grant)),
-        };
-        let component = generation::seal(&self.runtime, found, granted).await?;
+        let component = generation::seal(&self.runtime, found, |grant| settings.grants(grant)).await?;
         Box::pin(self.like(settings, component, origin)).await
     }
 
@@ -221,21 +229,6 @@ impl LateSeal {
         self.granted.get().map(|prepared| prepared.granted.said())
     }
 
-    /// What its stanza gives it, or its plugin block. Boxed, since credentials alone are many futures deep.
-    fn prepare(&self) -> Pin<Box<dyn Future<Output = Result<Prepared>> + Send + '_>> {
-        Box::pin(async move {
-            let settings = &self.settings;
-            let Some(awskms) = &settings.awskms else {
-                let granted = grants::of_plugin(settings.plugin.as_deref(), &settings.name, None, &self.providers).await?;
-                return Ok(Prepared { granted, settings: settings.settings.clone() });
-            };
-            let KeyBinding { aws, region } = aws::kms(settings, awskms, &self.providers).await?;
-            let mut granted = Granted::default();
-            granted.aws(aws);
-            Ok(Prepared { granted, settings: awskms.settings(&region) })
-        })
-    }
-
     async fn attempt(&self) -> Result<()> {
         let opening = tokio::time::timeout(PATIENCE, self.backend());
         opening.await.unwrap_or(Err(Error::TimedOut(PATIENCE))).map(|_| ())
@@ -244,7 +237,7 @@ impl LateSeal {
     /// The open component. Of callers that come while it is being opened all wait for one attempt.
     async fn backend(&self) -> Result<&SealBackend> {
         let opened = self.backend.get_or_try_init(|| async {
-            let prepared = self.granted.get_or_try_init(|| self.prepare()).await?;
+            let prepared = self.granted.get_or_try_init(|| prepare(&self.settings, &self.providers)).await?;
             let mut request = SealConfig::new(self.settings.name.clone());
             request.settings = prepared.settings.clone();
             request.limits = self.settings.limits.clone();

@@ -46,26 +46,18 @@ pub(crate) fn runtime() -> Result<Arc<Runtime>, Failure> {
     Runtime::new(options).map_err(Failure::failed)
 }
 
-/// A component that was found and compiled.
-pub(crate) struct Loaded {
-    /// It.
-    pub component: Component,
-    /// Where it came from, in words.
-    pub origin: String,
-}
-
-/// Finds and compiles the component of the configured storage.
-pub(crate) fn load(config: &Config, runtime: &Runtime) -> Result<Loaded, Failure> {
+/// Finds and compiles the component of the configured storage. Also says where it came from.
+fn load(config: &Config, runtime: &Runtime) -> Result<(Component, String), Failure> {
     let stanza = &config.storage;
     let policy = component::policy(config).map_err(Failure::usage)?;
     let found = component::find(Role::Storage, &stanza.component, stanza.plugin.as_deref(), &policy)
         .map_err(|error| Failure::usage(said(stanza, &error)))?;
     let component = runtime.component(found.source).map_err(|error| Failure::failed(said(stanza, &error)))?;
-    Ok(Loaded { component, origin: found.origin })
+    Ok((component, found.origin))
 }
 
-/// What the configured storage is granted. A directory is locked against another server as long as the grant lives.
-async fn granted(stanza: &Storage, lease: Option<Arc<Lease>>, providers: &Providers) -> Result<Granted, Failure> {
+/// What a storage is granted. A directory is locked against another server as long as the grant lives.
+pub(super) async fn granted(stanza: &Storage, lease: Option<Arc<Lease>>, providers: &Providers) -> Result<Granted, Failure> {
     let plugin = grants::of_plugin(stanza.plugin.as_deref(), &stanza.kind, lease.clone(), providers).await;
     let mut granted = plugin.map_err(|error| match error {
         Error::Configuration(message) => Failure::usage(message),
@@ -82,7 +74,7 @@ async fn granted(stanza: &Storage, lease: Option<Arc<Lease>>, providers: &Provid
 }
 
 /// The stanza and what is said of it.
-fn said(stanza: &Storage, error: &dyn std::fmt::Display) -> String {
+pub(super) fn said(stanza: &Storage, error: &dyn std::fmt::Display) -> String {
     format!("{}: storage {:?}: {error}", stanza.place, stanza.kind)
 }
 
@@ -91,7 +83,7 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     let stanza = &config.storage;
     // Of the seals' directories, too: nothing is opened before.
     apart(config).map_err(Failure::usage)?;
-    let Loaded { component, origin } = load(config, runtime)?;
+    let (component, origin) = load(config, runtime)?;
     // By the component's name, as its plugin is called: `file` is another name of filesystem in stanzas only.
     let mut request = StorageConfig::new(stanza.component.clone());
     request.settings = stanza.settings.clone();

@@ -96,10 +96,7 @@ fn operations(file: &Source, body: &Object, service: &str, known: &[&str]) -> Re
     let Some((names, place)) = file.value(body, "operations", Value::strings)? else { return Ok(None) };
     for (index, name) in names.iter().enumerate() {
         if !known.contains(&name.as_str()) {
-            let lower: Vec<String> = known.iter().map(|name| name.to_ascii_lowercase()).collect();
-            let near = nearest(name, lower.iter().map(String::as_str));
-            let near = near.and_then(|near| known.iter().find(|name| name.eq_ignore_ascii_case(near)));
-            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let near = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             let message = format!("operations: {name:?} of {service} cannot be granted: expected some of {}{near}", known.join(", "));
             return Err(ConfigError::new(place, message));
         }
