@@ -4,16 +4,16 @@ use cofferdam_guest::storage::{Entry, Operation};
 use cofferdam_guest::{Error, Result, fencing};
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, Reading, encode};
+use crate::gateway::{self, Reading, encode};
 use crate::layout;
 
 pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>> {
-    let found = Gateway::new().range(&layout::entry(key), None, Reading { limit: 1, keys_only: false })?;
+    let found = gateway::range(&layout::entry(key), None, Reading { limit: 1, keys_only: false })?;
     Ok(found.found.into_iter().next().map(|pair| pair.value))
 }
 
 pub(crate) fn put(key: &str, value: &[u8]) -> Result<()> {
-    apply(&[putting(key, value)])
+    apply(&[gateway::put(&layout::entry(key), value)])
 }
 
 pub(crate) fn delete(key: &str) -> Result<()> {
@@ -22,15 +22,11 @@ pub(crate) fn delete(key: &str) -> Result<()> {
 
 pub(crate) fn batch(operations: &[Operation]) -> Result<Vec<u32>> {
     let wanted = |operation: &Operation| match operation {
-        Operation::Put(Entry { key, value }) => putting(key, value),
+        Operation::Put(Entry { key, value }) => gateway::put(&layout::entry(key), value),
         Operation::Delete(key) => deleting(key),
     };
     apply(&operations.iter().map(wanted).collect::<Vec<_>>())?;
     Ok(vec![0; operations.len()])
-}
-
-fn putting(key: &str, value: &[u8]) -> Value {
-    json!({ "request_put": { "key": encode(&layout::entry(key)), "value": encode(value) } })
 }
 
 fn deleting(key: &str) -> Value {
@@ -40,7 +36,7 @@ fn deleting(key: &str) -> Value {
 /// All or nothing; nothing, if the operator wants mutations bound to the lock and another holds it.
 fn apply(operations: &[Value]) -> Result<()> {
     let held: Vec<Value> = fencing::current().map(|fence| holds(&fence.key, &fence.identity)).into_iter().collect();
-    if Gateway::new().transact(&held, operations)? {
+    if gateway::transact(&held, operations)? {
         return Ok(());
     }
     Err(Error::Conflict("another server holds the lock".to_owned()))
@@ -48,6 +44,5 @@ fn apply(operations: &[Value]) -> Result<()> {
 
 /// The comparison of a lock's holder with this one.
 pub(crate) fn holds(key: &str, identity: &str) -> Value {
-    let key = layout::lock_part(key, "identity");
-    json!({ "key": encode(&key), "target": "VALUE", "result": "EQUAL", "value": encode(identity.as_bytes()) })
+    gateway::equals(&layout::lock_part(key, "identity"), identity.as_bytes())
 }

@@ -51,58 +51,59 @@ impl From<Failure> for Error {
     }
 }
 
-/// What a request is sent through.
-pub(crate) struct Gateway(());
+/// The keys from one on, up to another that is not among them; none means one key alone.
+pub(crate) fn range(from: &[u8], to: Option<&[u8]>, reading: Reading) -> std::result::Result<Found<Pair>, Failure> {
+    let body = json!({
+        "key": encode(from), "range_end": encode(to.unwrap_or_default()), "limit": reading.limit, "keys_only": reading.keys_only,
+    });
+    let answer = ask("range", &body)?;
+    pairs(&answer).map_err(Failure::Other)
+}
 
-impl Gateway {
-    pub(crate) fn new() -> Gateway {
-        Gateway(())
-    }
+/// The same without values.
+pub(crate) fn keys(from: &[u8], to: &[u8], limit: usize) -> Result<Found<Vec<u8>>> {
+    let Found { found, more } = range(from, Some(to), Reading { limit, keys_only: true })?;
+    Ok(Found { found: found.into_iter().map(|pair| pair.key).collect(), more })
+}
 
-    /// The keys from one on, up to another that is not among them; none means one key alone.
-    pub(crate) fn range(&self, from: &[u8], to: Option<&[u8]>, reading: Reading) -> std::result::Result<Found<Pair>, Failure> {
-        let body = json!({
-            "key": encode(from), "range_end": encode(to.unwrap_or_default()), "limit": reading.limit, "keys_only": reading.keys_only,
-        });
-        let answer = self.ask("range", &body)?;
-        pairs(&answer).map_err(Failure::Other)
-    }
+/// Does all of `then` in one step if every comparison holds, else nothing. Returns whether they held.
+pub(crate) fn transact(compare: &[Value], then: &[Value]) -> Result<bool> {
+    let answer = ask("txn", &json!({ "compare": compare, "success": then }))?;
+    Ok(answer.get("succeeded").and_then(Value::as_bool).unwrap_or_default())
+}
 
-    /// The same without values.
-    pub(crate) fn keys(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Found<Vec<u8>>> {
-        let Found { found, more } = self.range(from, Some(to), Reading { limit, keys_only: true })?;
-        Ok(Found { found: found.into_iter().map(|pair| pair.key).collect(), more })
-    }
+/// The operation that stores a value.
+pub(crate) fn put(key: &[u8], value: &[u8]) -> Value {
+    json!({ "request_put": { "key": encode(key), "value": encode(value) } })
+}
 
-    /// Does all of `then` in one step if every comparison holds, else nothing. Returns whether they held.
-    pub(crate) fn transact(&self, compare: &[Value], then: &[Value]) -> Result<bool> {
-        let answer = self.ask("txn", &json!({ "compare": compare, "success": then }))?;
-        Ok(answer.get("succeeded").and_then(Value::as_bool).unwrap_or_default())
-    }
+/// The comparison that a key has this value.
+pub(crate) fn equals(key: &[u8], value: &[u8]) -> Value {
+    json!({ "key": encode(key), "target": "VALUE", "result": "EQUAL", "value": encode(value) })
+}
 
-    /// Asks the endpoints in turn until one takes the request.
-    fn ask(&self, operation: &str, body: &Value) -> std::result::Result<Value, Failure> {
-        let body = body.to_string();
-        let mut last = HttpError::Unreachable("no endpoint is set".to_owned());
-        for (number, endpoint) in options::endpoints() {
-            let url = format!("{endpoint}/v3/kv/{operation}");
-            match http::send_within(options::timeout(), "POST", &url, &[("content-type", "application/json")], body.as_bytes()) {
-                Ok(answer) => {
-                    options::prefer(number);
-                    return read(answer).map_err(Failure::Other);
-                }
-                // Nothing was taken up there.
-                Err(error @ HttpError::Unreachable(_)) => last = error,
-                Err(HttpError::TooLarge(text)) => return Err(Failure::TooLarge(text)),
-                Err(error) => {
-                    // It may hang: the next call begins elsewhere.
-                    options::prefer(number + 1);
-                    return Err(Failure::Other(error.into()));
-                }
+/// Asks the endpoints in turn until one takes the request.
+fn ask(operation: &str, body: &Value) -> std::result::Result<Value, Failure> {
+    let body = body.to_string();
+    let mut last = HttpError::Unreachable("no endpoint is set".to_owned());
+    for (number, endpoint) in options::endpoints() {
+        let url = format!("{endpoint}/v3/kv/{operation}");
+        match http::send_within(options::timeout(), "POST", &url, &[("content-type", "application/json")], body.as_bytes()) {
+            Ok(answer) => {
+                options::prefer(number);
+                return read(answer).map_err(Failure::Other);
+            }
+            // Nothing was taken up there.
+            Err(error @ HttpError::Unreachable(_)) => last = error,
+            Err(HttpError::TooLarge(text)) => return Err(Failure::TooLarge(text)),
+            Err(error) => {
+                // It may hang: the next call begins elsewhere.
+                options::prefer(number + 1);
+                return Err(Failure::Other(error.into()));
             }
         }
-        Err(Failure::Other(last.into()))
     }
+    Err(Failure::Other(last.into()))
 }
 
 fn read(answer: Response) -> Result<Value> {

@@ -19,8 +19,6 @@ mod scan;
 use cofferdam_guest::storage::{Descriptor, Features, Guest, Operation, Page, ScanPage};
 use cofferdam_guest::{Error, Limits, Result, Setting};
 
-use gateway::Gateway;
-
 /// The longest value: etcd takes requests of 1.5 MiB unless told otherwise, and a key belongs to it.
 const VALUE_LIMIT: u64 = 1 << 20;
 /// The longest key: what a cursor of a scan has room for.
@@ -34,7 +32,7 @@ impl Guest for Etcd {
     fn open(settings: Vec<Setting>) -> Result<Descriptor> {
         options::read(settings)?;
         // Whether it answers, and lets us in.
-        Gateway::new().range(&layout::entry(""), None, gateway::Reading { limit: 1, keys_only: true })?;
+        gateway::range(&layout::entry(""), None, gateway::Reading { limit: 1, keys_only: true })?;
         Ok(Descriptor {
             name: "etcd".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,7 +69,7 @@ impl Guest for Etcd {
     }
 
     fn list_page(folder: String, after: String, limit: u32) -> Result<Page> {
-        list::page(&folder, &after, limit, |from, to, limit| Gateway::new().keys(from, to, limit))
+        list::page(&folder, &after, limit, gateway::keys)
     }
 
     fn batch(operations: Vec<Operation>) -> Result<Vec<u32>> {

@@ -6,7 +6,7 @@ use cofferdam_guest::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::entries::holds;
-use crate::gateway::{Gateway, Reading, encode};
+use crate::gateway::{self, Reading, encode};
 use crate::{Etcd, layout};
 
 impl Guest for Etcd {
@@ -20,7 +20,7 @@ impl Guest for Etcd {
             put(&key, "expires", claim.expires.to_string().as_bytes()),
             put(&key, "value", &claim.value),
         ];
-        let stored = Gateway::new().transact(&unchanged, &wanted);
+        let stored = gateway::transact(&unchanged, &wanted);
         if matches!(stored, Ok(true)) {
             return stored;
         }
@@ -32,18 +32,18 @@ impl Guest for Etcd {
     }
 
     fn renew(key: String, identity: String, expires: u64) -> Result<bool> {
-        Gateway::new().transact(&[holds(&key, &identity)], &[put(&key, "expires", expires.to_string().as_bytes())])
+        gateway::transact(&[holds(&key, &identity)], &[put(&key, "expires", expires.to_string().as_bytes())])
     }
 
     fn release(key: String, identity: String) -> Result<()> {
         let (from, to) = layout::lock(&key);
         let removal = json!({ "request_delete_range": { "key": encode(&from), "range_end": encode(&to) } });
-        Gateway::new().transact(&[holds(&key, &identity)], &[removal]).map(drop)
+        gateway::transact(&[holds(&key, &identity)], &[removal]).map(drop)
     }
 
     fn read(key: String) -> Result<Option<Held>> {
         let (from, to) = layout::lock(&key);
-        let parts = Gateway::new().range(&from, Some(&to), Reading { limit: 3, keys_only: false })?.found;
+        let parts = gateway::range(&from, Some(&to), Reading { limit: 3, keys_only: false })?.found;
         if parts.is_empty() {
             return Ok(None);
         }
@@ -62,7 +62,7 @@ fn damaged(part: &str) -> Error {
 }
 
 fn put(key: &str, part: &str, value: &[u8]) -> Value {
-    json!({ "request_put": { "key": encode(&layout::lock_part(key, part)), "value": encode(value) } })
+    gateway::put(&layout::lock_part(key, part), value)
 }
 
 /// The comparison that there is no such lock.
@@ -73,6 +73,5 @@ fn is_free(key: &str) -> Value {
 
 /// The comparison of a lock's expiry with this one.
 fn expires(key: &str, expires: u64) -> Value {
-    let key = layout::lock_part(key, "expires");
-    json!({ "key": encode(&key), "target": "VALUE", "result": "EQUAL", "value": encode(expires.to_string().as_bytes()) })
+    gateway::equals(&layout::lock_part(key, "expires"), expires.to_string().as_bytes())
 }

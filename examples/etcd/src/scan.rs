@@ -4,7 +4,7 @@
 use cofferdam_guest::storage::{Entry, ScanPage};
 use cofferdam_guest::{Error, Result};
 
-use crate::gateway::{Failure, Found, Gateway, Reading};
+use crate::gateway::{self, Failure, Found, Reading};
 use crate::layout;
 
 /// Entries of the first read, and of any.
@@ -23,7 +23,7 @@ pub(crate) fn page(cursor: Option<Vec<u8>>, limit: u32) -> Result<ScanPage> {
     let (mut size, mut at_once) = (0, FIRST);
     while entries.len() < limit && size < FULL {
         let wanted = at_once.min(limit - entries.len());
-        let Found { found, more } = match Gateway::new().range(&from, Some(&end), Reading { limit: wanted, keys_only: false }) {
+        let Found { found, more } = match gateway::range(&from, Some(&end), Reading { limit: wanted, keys_only: false }) {
             Ok(found) => found,
             Err(Failure::TooLarge(_)) if wanted > 1 => {
                 at_once = wanted / 4 + 1;

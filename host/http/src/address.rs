@@ -162,7 +162,6 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
 
 /// The addresses of IPv4 to which one of IPv6 may lead.
 fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
-    let pair = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     let [s0, s1, s2, s3, .., s6, s7] = address.segments();
     let mut all: Vec<Ipv4Addr> = isatap(address).into_iter().collect();
     match address.segments() {
@@ -182,10 +181,14 @@ fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     all
 }
 
+fn pair(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
+}
+
 /// The address in the interface part of ISATAP.
 fn isatap(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
-        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))),
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(pair(high, low)),
         _ => None,
     }
 }

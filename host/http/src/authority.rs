@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::Uri;
 
 /// How a server is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// In the clear.
     Http,
@@ -38,7 +38,7 @@ impl Scheme {
 }
 
 /// A server's name or address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     /// A name of DNS: lower case, no trailing dot, never what a resolver might take for an address.
     Name(String),
@@ -98,7 +98,7 @@ fn is_numeric(label: &str) -> bool {
 }
 
 /// Scheme, host and port. Equal exactly if the same server is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authority {
     pub(crate) scheme: Scheme,
     pub(crate) host: Host,

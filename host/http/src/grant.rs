@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -64,10 +64,6 @@ impl HttpGrant {
         Ok(Arc::new(HttpGrant { backend: backend.to_owned(), servers, rate, warnings: Rate::new(1, 10), meter, options }))
     }
 
-    fn may_warn(&self) -> bool {
-        self.warnings.take(Instant::now(), Duration::ZERO).is_some()
-    }
-
     /// The rule that a request falls under, and where it goes there.
     fn judge(&self, request: &Request<Bytes>) -> Result<(&Server, PathAndQuery), String> {
         let uri = request.uri();
@@ -76,17 +72,20 @@ impl HttpGrant {
         if !path.as_str().starts_with('/') || !path.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("the path of the request: a slash and visible characters of ASCII are expected".to_owned());
         }
-        let mut reason = format!("{authority} is not among the servers that the grant names");
+        let mut reason = None;
         for server in self.servers.iter().filter(|server| server.authority == authority) {
             if !server.takes(request.method()) {
-                reason = format!("the grant does not allow this method for {authority}");
+                reason = Some("this method for");
             } else if !server.has(path.path()) {
-                reason = format!("the grant does not allow this path of {authority}");
+                reason = Some("this path of");
             } else {
                 return Ok((server, path));
             }
         }
-        Err(reason)
+        Err(match reason {
+            Some(what) => format!("the grant does not allow {what} {authority}"),
+            None => format!("{authority} is not among the servers that the grant names"),
+        })
     }
 
     /// Whether the call may send this much more. It then has.
@@ -114,19 +113,10 @@ impl HttpGrant {
     }
 
     async fn wait_for_rate(&self, purpose: Purpose, deadline: Instant) -> Result<(), HttpError> {
-        if purpose == Purpose::Lock {
+        if purpose == Purpose::Lock || self.rate.wait(deadline).await {
             return Ok(());
         }
-        let now = Instant::now();
-        match self.rate.take(now, deadline.saturating_duration_since(now)) {
-            Some(wait) => {
-                if !wait.is_zero() {
-                    tokio::time::sleep(wait).await;
-                }
-                Ok(())
-            }
-            None => Err(HttpError::Unreachable(format!("this backend sends more than {} requests a second", self.options.per_second))),
-        }
+        Err(HttpError::Unreachable(format!("this backend sends more than {} requests a second", self.options.per_second)))
     }
 
     async fn exchange(&self, call: &HttpCall, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
@@ -139,7 +129,7 @@ impl HttpGrant {
         let (head, body) = request.into_parts();
         let mut outgoing = self.outgoing(server, path, head.method, head.headers, body)?;
         let (sender, stale) = server.link.sender();
-        if let Some(error) = stale.filter(|_| self.may_warn()) {
+        if let Some(error) = stale.filter(|_| self.warnings.is_free()) {
             tracing::warn!(backend = self.backend, server = %server.authority, "what TLS needs has changed and cannot be used, the earlier is kept: {error}");
         }
         let connection = capture_connection(&mut outgoing);
@@ -166,7 +156,7 @@ impl HttpGrant {
     ) -> Result<Request<Full<Bytes>>, HttpError> {
         // Which file or variable is the operator's alone.
         let added = server.added().map_err(|error| {
-            if self.may_warn() {
+            if self.warnings.is_free() {
                 tracing::warn!(backend = self.backend, server = %server.authority, "a request cannot be sent: what the grant adds is not to be had: {error}");
             }
             HttpError::Unreachable("what the grant adds to requests is not to be had; the server's log says why".to_owned())
@@ -229,11 +219,11 @@ impl HttpGrant {
     }
 
     fn warn(&self, server: &Server, error: &(dyn Error + 'static)) {
-        if !self.may_warn() {
+        if !self.warnings.is_free() {
             return;
         }
-        if let Some(DialError::Address(found)) = cause(error) {
-            tracing::warn!(backend = self.backend, server = %server.authority, ?found, "{}: name them in addresses if they are right", DialError::Address(Vec::new()));
+        if let Some(refused @ DialError::Address(found)) = cause(error) {
+            tracing::warn!(backend = self.backend, server = %server.authority, ?found, "{refused}: name them in addresses if they are right");
             return;
         }
         let chain: Vec<String> = causes(error).map(ToString::to_string).collect();

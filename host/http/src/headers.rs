@@ -34,7 +34,7 @@ pub(crate) fn outgoing(mut headers: HeaderMap, added: Vec<(HeaderName, HeaderVal
     // Some servers take `x_token` for `x-token`.
     let plain = |name: &HeaderName| name.as_str().replace('_', "-");
     let secret: Vec<String> = added.iter().map(|(name, _)| plain(name)).collect();
-    let forged: Vec<HeaderName> = headers.keys().filter(|name| secret.contains(&plain(name))).cloned().collect();
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| !secret.is_empty() && secret.contains(&plain(name))).cloned().collect();
     for name in forged {
         headers.remove(name);
     }

@@ -32,8 +32,14 @@ const HEAD: usize = 64 << 10;
 
 pub(crate) type Sender = Client<Dialer, Full<Bytes>>;
 
-/// The way to one server.
+/// The way to one server, with the connections that were made on it.
 pub(crate) struct Link {
+    way: Way,
+    current: Mutex<Current>,
+}
+
+/// What a connection is made by.
+struct Way {
     rule: Rule,
     authority: Authority,
     named: Vec<Cidr>,
@@ -41,14 +47,13 @@ pub(crate) struct Link {
     connect: Duration,
     idle: Duration,
     meter: Meter,
-    current: Mutex<Current>,
 }
 
 struct Current {
     sender: Sender,
-    /// The files as they were when last looked at; none if that is to be done again.
+    /// The files that it was made of; none if they may since have changed unseen.
     stamps: Option<Vec<Stamp>>,
-    /// As they were when last read, settled or not, and when that was.
+    /// The files as they were when last read, of use or not, and when that was.
     seen: Vec<Option<Stamp>>,
     looked: Instant,
 }
@@ -63,33 +68,34 @@ impl Link {
         meter: &Meter,
     ) -> Result<Link, GrantError> {
         let (rule, authority, meter) = (rule.clone(), authority.clone(), meter.clone());
-        let (stamps, seen) = (stamps(&rule), Stamp::seen(files(&rule)));
-        let sender = sender(&rule, &authority, &named, &resolver, options.connect, options.idle, &meter)?;
-        let current = Mutex::new(Current { sender, stamps, seen, looked: Instant::now() });
-        Ok(Link { rule, authority, named, resolver, connect: options.connect, idle: options.idle, meter, current })
+        let way = Way { rule, authority, named, resolver, connect: options.connect, idle: options.idle, meter };
+        let seen = Stamp::seen(files(&way.rule));
+        let stamps = settled(&seen);
+        let current = Mutex::new(Current { sender: way.sender()?, stamps, seen, looked: Instant::now() });
+        Ok(Link { way, current })
     }
 
     /// Whether bytes go unencrypted to another machine.
     pub(crate) fn is_in_clear(&self) -> bool {
-        self.authority.scheme == Scheme::Http && !self.authority.host.is_loopback()
+        self.way.authority.scheme == Scheme::Http && !self.way.authority.host.is_loopback()
     }
 
     /// What to send with. If the files have changed and cannot be used, what they held before: certificate and key are never replaced at once. The
     /// error is then for the operator.
     pub(crate) fn sender(&self) -> (Sender, Option<GrantError>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = stamps(&self.rule);
+        let seen = Stamp::seen(files(&self.way.rule));
+        // Before they are read: a change meanwhile is to be seen.
+        let now = settled(&seen);
         if now.is_some() && now == current.stamps {
             return (current.sender.clone(), None);
         }
         // Files that cannot be used, or bear no time that tells them apart, are read again seldom: it takes a while, and others wait for it.
-        let seen = Stamp::seen(files(&self.rule));
         if seen == current.seen && current.looked.elapsed() < PAUSE {
             return (current.sender.clone(), None);
         }
         (current.seen, current.looked) = (seen, Instant::now());
-        let made = sender(&self.rule, &self.authority, &self.named, &self.resolver, self.connect, self.idle, &self.meter);
-        let error = match made {
+        let error = match self.way.sender() {
             Ok(sender) => {
                 (current.sender, current.stamps) = (sender, now);
                 None
@@ -100,31 +106,27 @@ impl Link {
     }
 }
 
+impl Way {
+    fn sender(&self) -> Result<Sender, GrantError> {
+        let tls = (self.authority.scheme == Scheme::Https).then(|| config(&self.rule)).transpose()?;
+        let (authority, named, resolver) = (self.authority.clone(), self.named.clone(), Arc::clone(&self.resolver));
+        let dialer = Dialer::new(authority, named, resolver, tls, self.connect, self.meter.clone())
+            .map_err(|_| GrantError::new("host", "a certificate cannot bear this name"))?;
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(self.idle).pool_max_idle_per_host(IDLE);
+        Ok(builder.set_host(false).http1_max_buf_size(HEAD).build(dialer))
+    }
+}
+
 /// Those of the files that a connection depends on.
 fn files(rule: &Rule) -> impl Iterator<Item = &PathBuf> {
     let pair = rule.client_cert.as_ref().map(|(cert, key)| [cert, key]);
     pair.into_iter().flatten().chain(&rule.ca_cert)
 }
 
-fn stamps(rule: &Rule) -> Option<Vec<Stamp>> {
-    Stamp::all(files(rule))
-}
-
-fn sender(
-    rule: &Rule,
-    authority: &Authority,
-    named: &[Cidr],
-    resolver: &Arc<dyn Resolve>,
-    connect: Duration,
-    idle: Duration,
-    meter: &Meter,
-) -> Result<Sender, GrantError> {
-    let tls = (authority.scheme == Scheme::Https).then(|| config(rule)).transpose()?;
-    let dialer = Dialer::new(authority.clone(), named.to_vec(), Arc::clone(resolver), tls, connect, meter.clone())
-        .map_err(|_| GrantError::new("host", "a certificate cannot bear this name"))?;
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(idle).pool_max_idle_per_host(IDLE);
-    Ok(builder.set_host(false).http1_max_buf_size(HEAD).build(dialer))
+/// The stamps, if all files are there and no change of theirs could go unseen.
+fn settled(seen: &[Option<Stamp>]) -> Option<Vec<Stamp>> {
+    seen.iter().map(|stamp| stamp.filter(Stamp::is_settled)).collect()
 }
 
 fn config(rule: &Rule) -> Result<Arc<ClientConfig>, GrantError> {

@@ -32,23 +32,17 @@ impl Stamp {
         Stamp([meta.dev().into(), meta.ino().into(), meta.size().into(), changed, modified])
     }
 
-    /// That of a file as it is now; none if it changed just now, so that the next look sees it anew.
-    pub(crate) fn settled(meta: &Metadata) -> Option<Stamp> {
-        let stamp = Stamp::of(meta);
+    /// Whether the next content will have another. Not if the file changed just now: it is to be read again.
+    pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let [_, _, _, changed, _] = stamp.0;
+        let [_, _, _, changed, _] = self.0;
         let limit = i128::try_from(now.saturating_sub(SETTLED).as_nanos()).unwrap_or_default();
-        (changed < limit).then_some(stamp)
+        changed < limit
     }
 
     /// Those of several files as they are now, settled or not; none for one that is missing.
     pub(crate) fn seen<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<Option<Stamp>> {
         paths.into_iter().map(|path| Some(Stamp::of(&path.metadata().ok()?))).collect()
-    }
-
-    /// Those of several files.
-    pub(crate) fn all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Option<Vec<Stamp>> {
-        paths.into_iter().map(|path| Stamp::settled(&path.metadata().ok()?)).collect()
     }
 }
 
@@ -103,15 +97,14 @@ impl Value {
         let earlier = kept.take();
         // Before it is opened: to open a pipe would wait.
         let meta = path.metadata().map_err(error)?;
-        if let Some((stamp, value)) = earlier
-            && stamp == Stamp::of(&meta)
-        {
+        let stamp = Stamp::of(&meta);
+        if let Some((_, value)) = earlier.filter(|(earlier, _)| *earlier == stamp) {
             *kept = Some((stamp, value.clone()));
             return Ok(value);
         }
         let bytes = read(path, &meta).map_err(error)?;
         let value = self.made(&bytes, || path.display().to_string())?;
-        if let Some(stamp) = Stamp::settled(&meta) {
+        if stamp.is_settled() {
             *kept = Some((stamp, value.clone()));
         }
         Ok(value)
@@ -194,7 +187,7 @@ mod tests {
         let path = folder.path().join("token");
         std::fs::write(&path, "one").unwrap();
         let value = value(Secret::File(path.clone()), Form::After(String::new()));
-        while Stamp::settled(&path.metadata().unwrap()).is_none() {
+        while !Stamp::of(&path.metadata().unwrap()).is_settled() {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(value.now().unwrap().as_bytes(), b"one");

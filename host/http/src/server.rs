@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
+use http::uri::{InvalidUriParts, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::address::{Cidr, is_metadata};
@@ -23,6 +23,8 @@ const METHODS: [Method; 7] = [Method::GET, Method::HEAD, Method::POST, Method::P
 pub(crate) struct Server {
     pub(crate) authority: Authority,
     pub(crate) link: Link,
+    /// The address without what follows the authority.
+    base: Uri,
     /// The header `Host`.
     pub(crate) host: HeaderValue,
     methods: Vec<Method>,
@@ -36,6 +38,8 @@ impl Server {
         let authority = Authority::new(rule.scheme, &rule.host, rule.port)
             .map_err(|cause| GrantError::new(if rule.port == 0 { "port" } else { "host" }, format!("{:?}: {cause}", rule.host)))?;
         let host = HeaderValue::try_from(authority.named()).map_err(|_| GrantError::new("host", "it cannot stand in a header"))?;
+        let base = Uri::builder().scheme(authority.scheme.as_str()).authority(authority.named()).path_and_query("/").build();
+        let base = base.map_err(|_| GrantError::new("host", "it cannot stand in an address"))?;
         let named = named(rule, &authority.host)?;
         if authority.scheme == Scheme::Http && (rule.client_cert.is_some() || rule.ca_cert.is_some()) {
             let key = if rule.client_cert.is_some() { "client_cert" } else { "ca_cert" };
@@ -50,7 +54,7 @@ impl Server {
         let prefixes = rule.path_prefixes.iter().map(|prefix| prefix_of(prefix)).collect::<Result<Vec<_>, _>>()?;
         let words = words(rule, &authority, &added, &prefixes);
         let link = Link::new(rule, &authority, named, resolver, options, meter)?;
-        Ok(Server { authority, link, host, methods, prefixes, added, words })
+        Ok(Server { authority, link, base, host, methods, prefixes, added, words })
     }
 
     /// What it lets a guest do.
@@ -69,9 +73,10 @@ impl Server {
     }
 
     /// The address to send to: the rule's, and of the guest's only what follows.
-    pub(crate) fn uri(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
-        let uri = Uri::builder().scheme(self.authority.scheme.as_str()).authority(self.authority.named());
-        uri.path_and_query(path).build()
+    pub(crate) fn uri(&self, path: PathAndQuery) -> Result<Uri, InvalidUriParts> {
+        let mut parts = self.base.clone().into_parts();
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts)
     }
 
     /// The headers that the host adds, as they are now.

@@ -7,6 +7,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The lock file's name, in the directory of the files that it pins.
 pub const LOCK_FILE: &str = "coffer-plugins.lock";
@@ -77,6 +79,15 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Pins a file; what is pinned as it is stays as it is, with its time. Returns the digest that was pinned before, if another was.
+    pub(crate) fn pin(&mut self, file: &str, sha256: &str, kind: Kind) -> Option<String> {
+        if self.plugins.get(file).is_some_and(|entry| entry.sha256 == sha256 && entry.kind == kind) {
+            return None;
+        }
+        let entry = LockEntry { sha256: sha256.to_owned(), kind, pinned: now() };
+        self.plugins.insert(file.to_owned(), entry).map(|before| before.sha256).filter(|before| before != sha256)
+    }
+
     /// The file's content.
     pub fn to_text(&self) -> Result<String, LockError> {
         serde_json::to_string_pretty(self).map(|text| text + "\n").map_err(|error| LockError::Malformed(error.to_string()))
@@ -89,6 +100,12 @@ pub(crate) fn is_file_name(name: &str) -> bool {
         && name.len() <= 255
         && !name.contains('/')
         && !name.contains(char::is_control)
+}
+
+/// As RFC 3339 has it, to the second.
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
 /// A map in which no name is there twice: which of the two counts should not depend on who reads it.

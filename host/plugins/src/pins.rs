@@ -1,7 +1,7 @@
 //! Keeping the lock file: writing it whole, one writer at a time.
 
 use crate::error::FindError;
-use crate::lock::{LOCK_FILE, Lock, LockEntry, MAX_LOCK, is_file_name};
+use crate::lock::{LOCK_FILE, Lock, MAX_LOCK, is_file_name};
 use crate::walk::{Directory, WalkError};
 use crate::{Kind, MAX_COMPONENT, sha256};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, unlinkat};
@@ -11,8 +11,6 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// What was pinned, or is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +117,7 @@ fn pin_one(directory: &Directory, lock: &mut Lock, file: &str, check: Check<'_>)
     let bytes = directory.read(OsStr::new(file), MAX_COMPONENT)?.ok_or_else(|| PinError::Missing(path.clone()))?;
     let kind = check(file, &bytes).map_err(|reason| PinError::Unfit { path, reason })?;
     let digest = sha256(&bytes);
-    let before = lock.plugins.get(file).filter(|entry| entry.sha256 == digest && entry.kind == kind);
-    // What is pinned as it is stays as it is, with its time.
-    let entry = before.cloned().unwrap_or_else(|| LockEntry { sha256: digest.clone(), kind, pinned: now() });
-    let before = lock.plugins.insert(file.to_owned(), entry).map(|entry| entry.sha256).filter(|before| *before != digest);
+    let before = lock.pin(file, &digest, kind);
     Ok(Pinned { file: file.to_owned(), kind, sha256: digest, before })
 }
 
@@ -231,12 +226,6 @@ fn fill(directory: &Directory, name: &str, bytes: &[u8]) -> io::Result<()> {
     // Whatever the umask is: the server may run as another user.
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
     file.sync_all()
-}
-
-/// As RFC 3339 has it, to the second.
-pub(crate) fn now() -> String {
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! the name. It tells who made a file, not that it is the newest; where that matters, the operator pins.
 
 use crate::error::FindError;
-use crate::walk::{Directory, WalkError};
+use crate::pins;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use minisign_verify::PublicKey;
@@ -68,13 +68,9 @@ impl TrustedKey {
         let (true, Some(directory), Some(name)) = (path.is_absolute(), path.parent(), path.file_name()) else {
             return Err(KeyError::Neither(setting.to_owned()));
         };
-        let unreadable = |error| KeyError::File(FindError::Unreadable { path: path.to_owned(), error });
-        let directory = Directory::open(directory).map_err(|error| match error {
-            WalkError::Io(path, error) => KeyError::File(FindError::Unreadable { path, error }),
-            WalkError::Permissions(problems) => KeyError::File(FindError::Permissions(problems)),
-        })?;
-        let bytes =
-            directory.read(name, MAX_FILE).map_err(KeyError::File)?.ok_or_else(|| unreadable(std::io::ErrorKind::NotFound.into()))?;
+        let missing = || FindError::Unreadable { path: path.to_owned(), error: std::io::ErrorKind::NotFound.into() };
+        let read = pins::open(directory, None).and_then(|directory| directory.read(name, MAX_FILE)?.ok_or_else(missing));
+        let bytes = read.map_err(KeyError::File)?;
         let text = std::str::from_utf8(&bytes).ok();
         text.and_then(TrustedKey::parse).ok_or_else(|| KeyError::Content(setting.to_owned()))
     }

@@ -45,8 +45,8 @@ const DEK: usize = 32;
 pub struct Kms {
     spec: KeySpec,
     egress: Egress,
-    /// The operations that the operator named; none for all that the binding knows.
-    only: Option<Vec<String>>,
+    /// The operations that are granted.
+    only: Vec<String>,
     /// The configured key, as KMS has last named it.
     described: Mutex<Option<KeyArn>>,
 }
@@ -78,12 +78,12 @@ impl fmt::Debug for Kms {
 impl Kms {
     /// Binds to a key. Its names should have passed [`KeySpec::check`]: a name that is none is never allowed.
     pub fn new(spec: KeySpec, egress: Egress) -> Arc<Kms> {
-        Arc::new(Kms { spec, egress, only: None, described: Mutex::default() })
+        Kms::restricted(spec, egress, Kms::operations().map(str::to_owned).collect())
     }
 
     /// The same for these of its [`operations`](Kms::operations) alone.
     pub fn restricted(spec: KeySpec, egress: Egress, operations: Vec<String>) -> Arc<Kms> {
-        Arc::new(Kms { spec, egress, only: Some(operations), described: Mutex::default() })
+        Arc::new(Kms { spec, egress, only: operations, described: Mutex::default() })
     }
 
     /// The names of the operations that the binding knows.
@@ -102,7 +102,7 @@ impl Kms {
         }
         self.egress.admit(call, body.len()).map_err(Stop::Refused)?;
         let request = request::check(&self.spec, self.described().as_ref(), call, name, body)?;
-        granted(self.only.as_deref(), request.operation.name()).map_err(Stop::Refused)?;
+        granted(Some(&self.only), request.operation.name()).map_err(Stop::Refused)?;
         Ok(request)
     }
 
@@ -167,9 +167,7 @@ impl Kms {
 #[async_trait]
 impl Aws for Kms {
     fn describe(&self) -> String {
-        let all = || Kms::operations().map(str::to_owned).collect::<Vec<String>>();
-        let operations = listed(Some(&self.only.clone().unwrap_or_else(all)));
-        format!("the KMS key {} at {}{operations}", self.spec.key_id, self.egress.describe())
+        format!("the KMS key {} at {}{}", self.spec.key_id, self.egress.describe(), listed(Some(&self.only)))
     }
 
     async fn send(&self, call: &mut AwsCall, operation: &str, body: Vec<u8>) -> Result<AwsResponse, AwsSendError> {

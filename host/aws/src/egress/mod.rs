@@ -175,14 +175,10 @@ impl Egress {
     /// Counts a refusal, and tells the operator.
     pub(crate) fn refuse(&self, refusal: Refusal) -> AwsSendError {
         self.meter.refused(refusal.reason.as_str());
-        if self.may_warn() {
+        if self.warnings.is_free() {
             tracing::warn!(backend = self.backend, reason = refusal.reason.as_str(), "a request of the guest's is refused: {refusal}");
         }
         refusal.into()
-    }
-
-    fn may_warn(&self) -> bool {
-        self.warnings.take(Instant::now(), Duration::ZERO).is_some()
     }
 
     /// Sends a request and waits for the answer.
@@ -238,21 +234,11 @@ impl Egress {
     }
 
     async fn wait_for_rate(&self, outgoing: &Outgoing<'_>, deadline: Instant) -> Result<(), AwsSendError> {
-        if outgoing.class == Class::Lock {
+        if outgoing.class == Class::Lock || self.rate.wait(deadline).await {
             return Ok(());
         }
-        let now = Instant::now();
-        match self.rate.take(now, deadline.saturating_duration_since(now)) {
-            Some(wait) if wait.is_zero() => Ok(()),
-            Some(wait) => {
-                tokio::time::sleep(wait).await;
-                Ok(())
-            }
-            None => {
-                self.meter.refused("rate");
-                Err(AwsSendError::Unreachable(format!("this backend sends more than {} requests a second", self.options.rate)))
-            }
-        }
+        self.meter.refused("rate");
+        Err(AwsSendError::Unreachable(format!("this backend sends more than {} requests a second", self.options.rate)))
     }
 
     /// Whether the clock was corrected since a request was signed at `time`, so that another signature can be better.
@@ -364,7 +350,7 @@ impl Egress {
 
     /// The cause names roles, files and endpoints: it is the operator's alone.
     fn no_credentials(&self, error: &CredentialsError) -> AwsSendError {
-        if self.may_warn() {
+        if self.warnings.is_free() {
             tracing::warn!(backend = self.backend, %error, "a request to AWS has no credentials");
         }
         AwsSendError::Credentials("there are none; the server's log says why".to_owned())
@@ -375,7 +361,7 @@ impl Egress {
         if let Failure::NoLease = failure {
             return self.refuse(Refusal::new(Reason::Lease, "this server does not hold the lease"));
         }
-        if self.may_warn() {
+        if self.warnings.is_free() {
             tracing::warn!(backend = self.backend, endpoint = %self.endpoint, "a request to AWS has no answer: {}", failure.detail());
         }
         match failure {

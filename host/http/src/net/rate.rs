@@ -18,8 +18,23 @@ impl Rate {
         Rate { per_second: f64::from(per_second.max(1)), burst, bucket: Mutex::new((burst, Instant::now())) }
     }
 
+    /// Takes one if that costs no time, and says whether it did.
+    pub fn is_free(&self) -> bool {
+        self.take(Instant::now(), Duration::ZERO).is_some()
+    }
+
+    /// Takes one and waits for it. False if that would last beyond the deadline; nothing is taken then, and nobody waits.
+    pub async fn wait(&self, deadline: Instant) -> bool {
+        let now = Instant::now();
+        let Some(wait) = self.take(now, deadline.saturating_duration_since(now)) else { return false };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        true
+    }
+
     /// Takes one, and says how long to wait. None if that would be longer than allowed; nothing is taken then.
-    pub fn take(&self, now: Instant, at_most: Duration) -> Option<Duration> {
+    fn take(&self, now: Instant, at_most: Duration) -> Option<Duration> {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, filled) = &mut *bucket;
         *tokens = (*tokens + now.saturating_duration_since(*filled).as_secs_f64() * self.per_second).min(self.burst);

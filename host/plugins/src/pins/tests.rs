@@ -2,6 +2,8 @@ use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 fn storage(_: &str, bytes: &[u8]) -> Result<Kind, String> {
     if bytes.starts_with(b"bad") { Err("it is no component".to_owned()) } else { Ok(Kind::Storage) }

@@ -21,9 +21,6 @@ use registry::Session;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The largest manifest, as registries have it.
-const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
-
 /// How a component is fetched, and where to.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -214,19 +211,13 @@ pub async fn pull(reference: &str, options: &Options, check: Check<'_>) -> Resul
     place::place(&file, fetched, &reference, options, check)
 }
 
-/// Asks which digest a reference has now, and returns the reference with it. A digest that is in it already is checked.
-pub async fn resolve(reference: &str, options: &Options) -> Result<String, PullError> {
-    Ok(resolved(&Reference::parse(reference)?, options).await?.to_string())
-}
-
+/// Asks which digest a reference without one has now, and returns the reference with it.
 async fn resolved(reference: &Reference, options: &Options) -> Result<Reference, PullError> {
-    let asked = reference.digest().or(reference.tag()).unwrap_or("latest");
-    let manifest = timed(reference, options, async { session(reference, options)?.manifest(asked, MAX_MANIFEST).await }).await?;
-    let digest = format!("sha256:{}", sha256(&manifest));
-    verify("manifest", &manifest, reference.digest().unwrap_or(&digest))?;
+    let asked = reference.tag().unwrap_or("latest");
+    let manifest = timed(reference, options, async { session(reference, options)?.manifest(asked).await }).await?;
     // So that what is offered is a component.
     Layers::parse(&manifest)?;
-    Ok(reference.with_digest(digest))
+    Ok(reference.with_digest(format!("sha256:{}", sha256(&manifest))))
 }
 
 /// What came over the network, checked against its digests.
@@ -237,7 +228,7 @@ struct Fetched {
 
 async fn fetch(reference: &Reference, expected: &str, options: &Options) -> Result<Fetched, PullError> {
     let mut session = session(reference, options)?;
-    let manifest = session.manifest(expected, MAX_MANIFEST).await?;
+    let manifest = session.manifest(expected).await?;
     verify("manifest", &manifest, expected)?;
     let layers = Layers::parse(&manifest)?;
     let component = layer(&mut session, "component", &layers.component, options.max_size).await?;

@@ -1,7 +1,7 @@
 //! Where a component goes once it has come.
 
 use super::{Fetched, Options, PullError, Pulled, Reference};
-use crate::lock::{LOCK_FILE, LockEntry};
+use crate::lock::LOCK_FILE;
 use crate::signature::{EXTENSION, MAX_FILE, Signature};
 use crate::{Check, MAX_COMPONENT, PinError, pins, read_regular, sha256};
 use std::ffi::OsStr;
@@ -24,13 +24,11 @@ pub(super) fn place(file: &str, fetched: Fetched, reference: &Reference, options
     let path = options.directory.join(file);
     let signature_name = format!("{file}{EXTENSION}");
     let kind = check(file, &component).map_err(|reason| PinError::Unfit { path: path.clone(), reason })?;
-    let mut exists = None;
-    let outcome = pins::change(&options.directory, |directory, lock| {
+    let unchanged = pins::change(&options.directory, |directory, lock| {
         let before = directory.read(OsStr::new(file), MAX_COMPONENT)?.map(|bytes| sha256(&bytes));
         let unchanged = before.as_ref() == Some(&digest);
         if let Some(before) = before.filter(|_| !unchanged && !options.force) {
-            exists = Some(before);
-            return Ok(None);
+            return Ok(Err(PullError::Exists { path: path.clone(), sha256: before }));
         }
         if !unchanged {
             // The old signature first: between the two steps it would not fit.
@@ -40,14 +38,11 @@ pub(super) fn place(file: &str, fetched: Fetched, reference: &Reference, options
         if let Some(signature) = &signature {
             pins::write(directory, &signature_name, signature)?;
         }
-        if options.pin && lock.plugins.get(file).is_none_or(|entry| entry.sha256 != digest || entry.kind != kind) {
-            lock.plugins.insert(file.to_owned(), LockEntry { sha256: digest.clone(), kind, pinned: pins::now() });
+        if options.pin {
+            lock.pin(file, &digest, kind);
         }
-        Ok(Some(unchanged))
-    })?;
-    let (Some(unchanged), None) = (outcome, &exists) else {
-        return Err(PullError::Exists { path, sha256: exists.unwrap_or_default() });
-    };
+        Ok(Ok(unchanged))
+    })??;
     tracing::debug!(file = %path.display(), sha256 = %digest, lock = LOCK_FILE, "component fetched");
     Ok(Pulled {
         sha256: digest,

@@ -15,6 +15,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, W
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
+/// Of a manifest, as registries have it.
+const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 /// Of an error or a token.
 const MAX_ANSWER: u64 = 64 * 1024;
 const MAX_REDIRECTS: usize = 5;
@@ -50,8 +52,8 @@ impl<'a> Session<'a> {
     }
 
     /// Fetches a manifest by its tag or digest.
-    pub(super) async fn manifest(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, PullError> {
-        self.fetch(&format!("manifests/{name}"), &super::manifest::ACCEPT.join(", "), limit).await
+    pub(super) async fn manifest(&mut self, name: &str) -> Result<Vec<u8>, PullError> {
+        self.fetch(&format!("manifests/{name}"), &super::manifest::ACCEPT.join(", "), MAX_MANIFEST).await
     }
 
     /// Fetches a layer.

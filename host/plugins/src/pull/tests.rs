@@ -22,6 +22,10 @@ fn component(_: &str, bytes: &[u8]) -> Result<Kind, String> {
     if bytes.starts_with(b"\0asm") { Ok(Kind::Storage) } else { Err("it is no component".to_owned()) }
 }
 
+async fn resolve(reference: &str, options: &Options) -> Result<String, PullError> {
+    Ok(resolved(&Reference::parse(reference)?, options).await?.to_string())
+}
+
 fn names(directory: &TempDir) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

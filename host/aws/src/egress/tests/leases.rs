@@ -106,14 +106,15 @@ async fn the_lease_is_asked_again_after_a_connection_was_dialled() {
 async fn what_the_service_has_not_taken_when_the_lease_ends_never_reaches_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let lease = held(Fencing::Lease, Duration::from_millis(200));
-    let aws = bound(options(&format!("http://{address}")), Some(lease)).await;
+    let lease = held(Fencing::Lease, Duration::from_secs(60));
+    let aws = bound(options(&format!("http://{address}")), Some(Arc::clone(&lease))).await;
     let value = "A".repeat(16 << 20);
     let body = PUT.replace("AAEC", &value);
     let under_way = tokio::spawn(async move { send(&aws, Purpose::Mutation, "PutItem", &body).await });
     let (mut socket, _) = listener.accept().await.unwrap();
+    let mut taken = socket.read(&mut [0; 1024]).await.unwrap();
+    lease.end();
     assert!(matches!(under_way.await.unwrap(), Err(AwsSendError::Interrupted(_))));
-    let mut taken = 0;
     let mut buffer = vec![0; 1 << 20];
     let end = loop {
         match socket.read(&mut buffer).await {
