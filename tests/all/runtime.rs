@@ -5,6 +5,7 @@
 
 mod aws;
 mod caching;
+mod compiling;
 pub(crate) mod counting;
 mod directories;
 mod http;
@@ -14,11 +15,13 @@ mod probing;
 mod pruning;
 mod sealing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use cofferdam_backend::{Key, Result, Storage};
 use cofferdam_runtime::{Component, Runtime, RuntimeOptions, Source, StorageBackend, StorageConfig};
+
+use crate::e2e::process::given;
 
 /// The one runtime of the tests.
 pub(crate) static RUNTIME: LazyLock<Arc<Runtime>> = LazyLock::new(|| Runtime::new(RuntimeOptions::default()).unwrap());
@@ -28,13 +31,22 @@ pub(crate) static HOSTILE: LazyLock<Component> = LazyLock::new(|| RUNTIME.compon
 
 /// Where a built guest is.
 pub(crate) fn path(guest: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/guests/{guest}.wasm"));
+    let path = given("GUESTS_DIR", "target/guests").join(format!("{guest}.wasm"));
     assert!(path.exists(), "{} is missing: run cargo xtask build", path.display());
     path
 }
 
 pub(crate) fn bytes(guest: &str) -> Vec<u8> {
     std::fs::read(path(guest)).unwrap()
+}
+
+/// The built guest in a runtime that keeps what it compiles, for all runs.
+pub(crate) fn cached(guest: &str) -> (Arc<Runtime>, Component) {
+    let mut options = RuntimeOptions::default();
+    options.cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
+    let runtime = Runtime::new(options).unwrap();
+    let component = runtime.component(Source::File(path(guest))).unwrap();
+    (runtime, component)
 }
 
 pub(crate) fn key(text: &str) -> Key {

@@ -152,7 +152,8 @@ struct Names {
 
 /// The names at the outermost level.
 fn names(name: &str, bytes: &[u8]) -> Result<Names, LoadError> {
-    let damaged = |reason: String| LoadError::Damaged { name: name.to_owned(), reason };
+    let damaged =
+        |reason: &dyn fmt::Display| LoadError::Damaged { name: name.to_owned(), reason: crate::log::bounded(&reason.to_string()) };
     if !bytes.starts_with(b"\0asm") {
         let found = match bytes {
             [] => "the file is empty".to_owned(),
@@ -164,7 +165,7 @@ fn names(name: &str, bytes: &[u8]) -> Result<Names, LoadError> {
     let mut names = Names { imports: Vec::new(), exports: Vec::new() };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|error| damaged(crate::log::bounded(&error.to_string())))?;
+        let payload = payload.map_err(|error| damaged(&error))?;
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(LoadError::CoreModule { name: name.to_owned() });
@@ -173,14 +174,14 @@ fn names(name: &str, bytes: &[u8]) -> Result<Names, LoadError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    let import = import.map_err(|error| damaged(crate::log::bounded(&error.to_string())))?;
-                    names.imports.push(plain(import.name.name).map_err(&damaged)?);
+                    let import = import.map_err(|error| damaged(&error))?;
+                    names.imports.push(plain(import.name.name).map_err(|reason| damaged(&reason))?);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    let export = export.map_err(|error| damaged(crate::log::bounded(&error.to_string())))?;
-                    names.exports.push(plain(export.name.name).map_err(&damaged)?);
+                    let export = export.map_err(|error| damaged(&error))?;
+                    names.exports.push(plain(export.name.name).map_err(|reason| damaged(&reason))?);
                 }
             }
             _ => {}

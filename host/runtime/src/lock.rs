@@ -31,9 +31,7 @@ impl LockBackend {
     pub(crate) fn new(pool: Arc<Pool<StorageContract>>, limits: Limits) -> LockBackend {
         LockBackend { pool, limits }
     }
-}
 
-impl LockBackend {
     /// Adds its instances to the counts.
     pub(crate) fn count(&self, stats: &mut PoolStats) {
         self.pool.count(stats);

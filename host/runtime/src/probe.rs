@@ -1,10 +1,9 @@
 //! A look at a backend's calls from between guest and host, and a way to step in: what trying a backend is made of.
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use cofferdam_backend::Error;
@@ -134,24 +133,20 @@ impl Probed {
 
     /// Asks, and waits if need be.
     pub(crate) async fn before(&self, name: &'static str, detail: &str) -> wasmtime::Result<Course> {
-        match self.ask(name, detail) {
-            Step::Delay(delay) => {
-                tokio::time::sleep(delay).await;
-                Ok(Course::Go)
-            }
-            step => course(step),
+        let step = self.ask(name, detail);
+        if let Step::Delay(delay) = step {
+            tokio::time::sleep(delay).await;
         }
+        course(step)
     }
 
     /// The same where nothing can wait but the thread.
     pub(crate) fn before_on_thread(&self, name: &'static str, detail: &str) -> wasmtime::Result<Course> {
-        match self.ask(name, detail) {
-            Step::Delay(delay) => {
-                std::thread::sleep(delay);
-                Ok(Course::Go)
-            }
-            step => course(step),
+        let step = self.ask(name, detail);
+        if let Step::Delay(delay) = step {
+            std::thread::sleep(delay);
         }
+        course(step)
     }
 
     pub(crate) fn refused(&self, what: &str) {
@@ -203,9 +198,15 @@ impl Measure {
         Measure { probe: Arc::clone(probe), operation, start: Instant::now(), cpu: Duration::ZERO, done: false }
     }
 
-    /// Runs the call.
+    /// Runs the call, and adds up what its polls take of the processor.
     pub(crate) fn run<'a, F: Future + Send + 'a>(&'a mut self, call: F) -> impl Future<Output = F::Output> + Send + 'a {
-        Working { cpu: &mut self.cpu, call: Box::pin(call) }
+        let mut call = Box::pin(call);
+        poll_fn(move |context| {
+            let before = thread_time();
+            let polled = call.as_mut().poll(context);
+            self.cpu += thread_time().saturating_sub(before);
+            polled
+        })
     }
 
     /// Tells the probe.
@@ -230,23 +231,6 @@ impl Drop for Measure {
         if !self.done {
             self.tell(Error::TimedOut(Duration::ZERO).case(), 0, 0, 0);
         }
-    }
-}
-
-/// A future that adds up what its polls take of the processor.
-struct Working<'a, F> {
-    cpu: &'a mut Duration,
-    call: Pin<Box<F>>,
-}
-
-impl<F: Future> Future for Working<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let before = thread_time();
-        let polled = self.call.as_mut().poll(context);
-        *self.cpu += thread_time().saturating_sub(before);
-        polled
     }
 }
 

@@ -9,7 +9,7 @@ use metrics::Counter;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::WasiHttpCtxView;
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::aws::{Aws, AwsCall, Purpose};
 use crate::breach::{BreachKind, trap};
@@ -17,7 +17,7 @@ use crate::directory::Access;
 use crate::engine::TICK;
 use crate::limits::{Grants, GuestLimits};
 use crate::log::{GuestLog, Level};
-use crate::probe::{Probe, Probed, Step};
+use crate::probe::{Probe, Probed};
 use crate::stats::Tally;
 use crate::wasi::http::Egress;
 use crate::wasi::stdio::LogPipe;
@@ -32,7 +32,7 @@ const PREOPEN: &str = "/data";
 /// The data of an instance's store.
 pub(crate) struct State {
     /// Before the table, and so dropped before it: a request whose body is in the table must know first that its call is over.
-    http: Egress,
+    pub(crate) http: Egress,
     wasi: WasiCtx,
     table: ResourceTable,
     pub(crate) memory: Memory,
@@ -132,13 +132,12 @@ impl State {
         self.probed.as_ref().map_or(0, Probed::imports)
     }
 
-    /// Notes what the probe wants of the next request.
-    pub(crate) fn http_step(&mut self, step: Step) {
-        self.http.hooks.step = step;
-    }
-
-    pub(crate) fn http_view(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.http.hooks, table: &mut self.table, ctx: &mut self.http.ctx }
+    /// Asks the probe about an import that cannot fail.
+    pub(crate) fn pass(&self, name: &'static str) -> wasmtime::Result<()> {
+        match &self.probed {
+            Some(probed) => probed.before_on_thread(name, "").map(drop),
+            None => Ok(()),
+        }
     }
 
     /// At every tick in which the guest computes: lets others run, and ends the call when its time is used up.
@@ -162,6 +161,12 @@ impl State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http.hooks, table: &mut self.table, ctx: &mut self.http.ctx }
     }
 }
 

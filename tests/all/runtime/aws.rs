@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{RUNTIME, key, path};
 
-static NEEDS_AWS: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("needs_aws"))).unwrap());
+pub(super) static NEEDS_AWS: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("needs_aws"))).unwrap());
 
 /// A service that notes what it is sent. Operations named after a fault have it.
 #[derive(Debug, Default)]

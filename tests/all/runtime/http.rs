@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{RUNTIME, key, path};
 
-static NEEDS_HTTP: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("needs_http"))).unwrap());
+pub(super) static NEEDS_HTTP: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("needs_http"))).unwrap());
 
 /// Longer than anything takes, even on a busy machine.
 pub(super) const LONG: Duration = Duration::from_secs(60);
@@ -34,7 +34,8 @@ pub(super) struct Got {
 #[derive(Debug, Default)]
 pub(super) struct Server {
     got: Mutex<Vec<Got>>,
-    calls: Mutex<Vec<usize>>,
+    /// Each request's deadline, which is that of its call.
+    calls: Mutex<Vec<Instant>>,
     under_way: Arc<AtomicUsize>,
 }
 
@@ -82,7 +83,7 @@ impl Http for Server {
         self.under_way.fetch_add(1, Ordering::SeqCst);
         let _under_way = UnderWay(Arc::clone(&self.under_way));
         assert!(call.deadline > Instant::now());
-        self.calls.lock().unwrap().push(std::ptr::from_ref(call) as usize);
+        self.calls.lock().unwrap().push(call.deadline);
         let (parts, body) = request.into_parts();
         let headers =
             parts.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();

@@ -15,11 +15,11 @@ use cofferdam_runtime::{
 };
 use tempfile::TempDir;
 
+use super::aws::NEEDS_AWS;
+use super::http::NEEDS_HTTP;
 use super::{RUNTIME, commit, hostile, key, path};
 
 static FILESYSTEM: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("filesystem"))).unwrap());
-static NEEDS_HTTP: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("needs_http"))).unwrap());
-static NEEDS_AWS: LazyLock<Component> = LazyLock::new(|| RUNTIME.component(Source::File(path("needs_aws"))).unwrap());
 
 /// Notes all, and steps in at the imports of one name, as often as is left.
 #[derive(Default)]

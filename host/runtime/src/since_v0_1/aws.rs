@@ -75,9 +75,7 @@ impl State {
 
 impl fencing::Host for State {
     fn current(&mut self) -> wasmtime::Result<Option<fencing::Fence>> {
-        if let Some(probed) = &self.probed {
-            probed.before_on_thread("cofferdam:backend/fencing.current", "")?;
-        }
+        self.pass("cofferdam:backend/fencing.current")?;
         if self.call.purpose != Purpose::Mutation {
             return Ok(None);
         }

@@ -19,9 +19,7 @@ use wasmtime_wasi_http::p2::bindings::LinkOptions;
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpHooks, WasiHttpView};
 
 use crate::aws::Purpose;
 use crate::http::{Http, HttpCall, HttpError, Room, Taken};
@@ -61,7 +59,7 @@ fn handle(
         if step == Step::Stop {
             course(step)?;
         }
-        state.http_step(step);
+        state.http.hooks.step = step;
     }
     // The library reads the options and leaves them in the table, although they are its own from here on.
     let read = options.as_ref().map(|options| Resource::<RequestOptions>::new_own(options.rep()));
@@ -89,12 +87,6 @@ fn detail(request: &HostOutgoingRequest) -> String {
     let path = request.path_with_query.as_deref().and_then(|path| path.split('?').next()).unwrap_or_default();
     let authority = request.authority.as_deref().unwrap_or_default();
     crate::log::bounded(&format!("{method} {scheme}://{authority}{path}"))
-}
-
-impl WasiHttpView for State {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.http_view()
-    }
 }
 
 /// The requests of one instance.
@@ -129,7 +121,7 @@ impl Egress {
     pub(crate) fn begin(&mut self, purpose: Purpose, time: Duration) {
         if let Some(grant) = &self.hooks.grant {
             let call = Arc::new(HttpCall::new(purpose, time).within(grant.answers.clone()));
-            self.hooks.running = Some(Running { call, under_way: Arc::new(()), lives: watch::Sender::new(()) });
+            self.hooks.running = Some(Running { call, lives: watch::Sender::new(()) });
         }
     }
 
@@ -154,9 +146,8 @@ struct Grant {
 
 /// The running call of the guest.
 struct Running {
+    /// Held, too, by every request that is under way, and by nobody else.
     call: Arc<HttpCall>,
-    /// Held by every request that is under way.
-    under_way: Arc<()>,
     /// Closed at the end of the call.
     lives: watch::Sender<()>,
 }
@@ -178,16 +169,10 @@ impl Hooks {
             grant.refused("nothing may be sent during attach");
             return Err(Error::HttpRequestDenied);
         }
-        if Arc::strong_count(&running.under_way) > AT_ONCE {
+        if Arc::strong_count(&running.call) > AT_ONCE {
             return Err(Error::ConnectionLimitReached);
         }
-        Ok(Exchange {
-            grant: grant.clone(),
-            call: Arc::clone(&running.call),
-            lives: running.lives.subscribe(),
-            _under_way: Arc::clone(&running.under_way),
-            step,
-        })
+        Ok(Exchange { grant: grant.clone(), call: Arc::clone(&running.call), lives: running.lives.subscribe(), step })
     }
 }
 
@@ -287,7 +272,6 @@ struct Exchange {
     grant: Grant,
     call: Arc<HttpCall>,
     lives: watch::Receiver<()>,
-    _under_way: Arc<()>,
     step: Step,
 }
 

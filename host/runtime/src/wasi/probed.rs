@@ -23,16 +23,6 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     filesystem::types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
-impl State {
-    /// Asks about an import that cannot fail.
-    fn pass(&self, name: &'static str) -> wasmtime::Result<()> {
-        match &self.probed {
-            Some(probed) => probed.before_on_thread(name, "").map(drop),
-            None => Ok(()),
-        }
-    }
-}
-
 impl wall_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         self.pass("wasi:clocks/wall-clock.now")?;

@@ -76,7 +76,7 @@ fn send(options: &[&str]) -> Result<Vec<u8>, ErrorCode> {
 }
 
 /// A request under way, with its body and the stream into it where these are open.
-fn begin(options: &[&str]) -> Result<(Option<OutgoingBody>, Option<OutputStream>, FutureIncomingResponse), ErrorCode> {
+fn begin(options: &[&str]) -> Result<Unfinished, ErrorCode> {
     let fields = Fields::new();
     for header in options.iter().filter_map(|option| option.strip_prefix("header=")) {
         let (name, value) = header.split_once(':').unwrap();

@@ -1,5 +1,7 @@
 //! `wasi:filesystem` as a probe sees it. The file system's own errors stand for faults.
 
+use std::io;
+
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::WasiFilesystemView as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -8,8 +10,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
-use super::streams::{Read, Write};
-use crate::probe::{Course, Fault, Probed};
+use super::streams::{Watched, errno};
+use crate::probe::{Course, Probed};
 use crate::state::State;
 
 /// An operation that the probe lets happen.
@@ -36,16 +38,6 @@ impl Under {
     }
 }
 
-/// The file system's word for it.
-fn code(fault: Fault) -> ErrorCode {
-    match fault {
-        Fault::Unavailable => ErrorCode::Io,
-        Fault::Throttled => ErrorCode::Busy,
-        Fault::Denied => ErrorCode::Access,
-        Fault::Full => ErrorCode::InsufficientSpace,
-    }
-}
-
 impl Under {
     /// Asks the probe about an operation on a descriptor, or on a path below it.
     async fn begin(probed: Option<Probed>, name: &'static str, descriptor: u32, below: &str) -> FsResult<Under> {
@@ -65,7 +57,7 @@ impl Under {
 
     fn on(course: wasmtime::Result<Course>, probed: Probed, name: &'static str, path: String) -> FsResult<Under> {
         match course.map_err(FsError::trap)? {
-            Course::Fail(fault) => Err(code(fault).into()),
+            Course::Fail(fault) => Err(io::Error::from(errno(fault)).into()),
             course => Ok(Under { probed: Some(probed), name, path, lost: matches!(course, Course::Lose) }),
         }
     }
@@ -175,7 +167,7 @@ impl HostDescriptor for State {
         let Some(probed) = under.probed else { return Ok(stream) };
         let table = self.filesystem().table;
         let inner = table.delete(stream)?;
-        Ok(table.push(Box::new(Read { inner, probed, path: under.path }) as DynInputStream)?)
+        Ok(table.push(Box::new(Watched { inner, probed, path: under.path }) as DynInputStream)?)
     }
 
     fn write_via_stream(&mut self, descriptor: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynOutputStream>> {
@@ -214,7 +206,7 @@ impl State {
         let Some(probed) = under.probed else { return Ok(stream) };
         let table = self.filesystem().table;
         let inner = table.delete(stream)?;
-        Ok(table.push(Box::new(Write { inner, probed, path: under.path }) as DynOutputStream)?)
+        Ok(table.push(Box::new(Watched { inner, probed, path: under.path }) as DynOutputStream)?)
     }
 }
 

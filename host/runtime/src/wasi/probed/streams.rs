@@ -9,18 +9,21 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, InputStream, OutputStre
 
 use crate::probe::{Course, Fault, Probed};
 
-/// A stream out of a file.
-pub(super) struct Read {
-    pub(super) inner: DynInputStream,
+/// A stream of a file.
+pub(super) struct Watched<S> {
+    pub(super) inner: S,
     pub(super) probed: Probed,
     pub(super) path: String,
 }
 
-/// A stream into a file.
-pub(super) struct Write {
-    pub(super) inner: DynOutputStream,
-    pub(super) probed: Probed,
-    pub(super) path: String,
+/// The file system's word for it.
+pub(super) fn errno(fault: Fault) -> Errno {
+    match fault {
+        Fault::Unavailable => Errno::IO,
+        Fault::Throttled => Errno::BUSY,
+        Fault::Denied => Errno::ACCESS,
+        Fault::Full => Errno::NOSPC,
+    }
 }
 
 fn failed(errno: Errno) -> StreamError {
@@ -32,12 +35,7 @@ fn lost(course: wasmtime::Result<Course>) -> StreamResult<bool> {
     match course.map_err(StreamError::Trap)? {
         Course::Go => Ok(false),
         Course::Lose => Ok(true),
-        Course::Fail(fault) => Err(failed(match fault {
-            Fault::Unavailable => Errno::IO,
-            Fault::Throttled => Errno::BUSY,
-            Fault::Denied => Errno::ACCESS,
-            Fault::Full => Errno::NOSPC,
-        })),
+        Course::Fail(fault) => Err(failed(errno(fault))),
     }
 }
 
@@ -52,14 +50,14 @@ const READ: &str = "wasi:io/streams.read";
 const WRITE: &str = "wasi:io/streams.write";
 
 #[async_trait]
-impl Pollable for Read {
+impl<S: Pollable> Pollable for Watched<S> {
     async fn ready(&mut self) {
         self.inner.ready().await;
     }
 }
 
 #[async_trait]
-impl InputStream for Read {
+impl InputStream for Watched<DynInputStream> {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let lost = lost(self.probed.before_on_thread(READ, &self.path))?;
         unless(lost, self.inner.read(size))
@@ -76,14 +74,7 @@ impl InputStream for Read {
 }
 
 #[async_trait]
-impl Pollable for Write {
-    async fn ready(&mut self) {
-        self.inner.ready().await;
-    }
-}
-
-#[async_trait]
-impl OutputStream for Write {
+impl OutputStream for Watched<DynOutputStream> {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let lost = lost(self.probed.before_on_thread(WRITE, &self.path))?;
         unless(lost, self.inner.write(bytes))
