@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cofferdam_backend::Lock;
+use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use crate::report::{Check, Figure, Outcome, Section, Value};
 use crate::script::Script;
@@ -70,6 +71,14 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
+/// A case of the check's function.
+macro_rules! case {
+    ($id:literal, $title:literal, $run:path) => {
+        $crate::Case { id: $id, title: $title, run: |ground| Box::pin($run(ground)) }
+    };
+}
+pub(crate) use case;
+
 /// What a check's function returns.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
@@ -106,11 +115,13 @@ pub struct Options {
     pub patience: Duration,
     /// Told of each check as it begins.
     pub progress: Option<Progress>,
+    /// A storage that costs are shown beside.
+    pub beside: Option<Arc<dyn Subject>>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { only: Vec::new(), seed: 0, quick: false, patience: Duration::from_secs(600), progress: None }
+        Options { only: Vec::new(), seed: 0, quick: false, patience: Duration::from_secs(600), progress: None, beside: None }
     }
 }
 
@@ -128,6 +139,15 @@ impl Options {
     /// `whole` of something, or `few` if a quick run is wanted.
     pub fn of<T>(&self, whole: T, few: T) -> T {
         if self.quick { few } else { whole }
+    }
+
+    /// What random choices are drawn from.
+    pub(crate) fn rng(&self) -> TestRng {
+        let mut seed = [0; 32];
+        for (byte, from) in seed.iter_mut().zip(self.seed.to_le_bytes()) {
+            *byte = from;
+        }
+        TestRng::from_seed(RngAlgorithm::ChaCha, &seed)
     }
 }
 
@@ -150,7 +170,8 @@ pub struct Ground<'a> {
     figures: Mutex<Vec<Figure>>,
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What the mutex holds, also after a panic.
+pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

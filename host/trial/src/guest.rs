@@ -41,15 +41,12 @@ impl GuestSubject {
     pub fn new(runtime: Arc<Runtime>, component: Component, config: StorageConfig, granted: Vec<String>, place: Place) -> GuestSubject {
         let inspection = component.inspect();
         let info = Info {
-            file: component.name().to_owned(),
-            name: None,
-            version: None,
             sha256: inspection.sha256.clone(),
-            world: inspection.world,
             contract: inspection.contract.clone(),
             size: inspection.size,
             grants: granted,
             judged: config.grants.aws.is_some(),
+            ..Info::new(component.name(), inspection.world)
         };
         let base = if place == Place::Folder { format!("coffer-trial-{}/", uuid::Uuid::new_v4().simple()) } else { String::new() };
         let temporary = place == Place::Directory;
@@ -61,16 +58,6 @@ impl GuestSubject {
     pub fn with_temporary_directory(mut self) -> GuestSubject {
         self.temporary = true;
         self
-    }
-
-    /// The component.
-    pub fn component(&self) -> &Component {
-        &self.component
-    }
-
-    /// What runs it.
-    pub fn runtime(&self) -> &Arc<Runtime> {
-        &self.runtime
     }
 
     /// Whether it is one that keeps its entries in a directory: it can use one, and needs no other grant.
@@ -151,7 +138,7 @@ impl Subject for GuestSubject {
     }
 
     async fn wipe(&self) -> Result<(), SubjectError> {
-        if self.place != Place::Directory && self.info.world != World::Seal && self.part.is_used() {
+        if self.part.is_used() {
             let backend = self.backend(&OpenWith::again()).await?;
             self.part.remove(&*backend, backend.lock().as_deref()).await?;
         }

@@ -5,7 +5,10 @@
 //! and shows the operations that lead there as a script that a person can follow.
 
 mod case;
+pub mod conduct;
 pub mod contract;
+pub mod cost;
+pub mod fault;
 mod guest;
 mod own;
 mod report;
@@ -24,12 +27,15 @@ pub use subject::{Given, Info, OpenWith, OpenedSeal, OpenedStorage, Subject, Sub
 
 use std::time::Instant;
 
+use cofferdam_runtime::World;
+
 /// The sections of a report, in its order.
-pub const SECTIONS: &[&str] = &["contract"];
+pub const SECTIONS: &[&str] = &["contract", "fault", "conduct", "cost"];
 
 /// Every check that there is for a subject of this kind, in the order of the report.
 pub fn cases(info: &Info) -> Vec<&'static Case> {
-    contract::cases(info.world)
+    let sections: [fn(World) -> Vec<&'static Case>; 4] = [contract::cases, fault::cases, conduct::cases, cost::cases];
+    sections.into_iter().flat_map(|cases| cases(info.world)).collect()
 }
 
 /// The names of all checks for a subject of this kind.
@@ -47,7 +53,6 @@ pub async fn run(subject: &dyn Subject, options: &Options) -> Report {
             report.add(sheet);
             break;
         }
-        // A section that measures more than checks comes here by its name, with the sheet.
         sheet.cases(cases(subject.info()).into_iter().filter(|case| case.section() == *name)).await;
         report.add(sheet);
     }

@@ -1,12 +1,14 @@
 //! A part of a store that is ours: what was written is remembered, so that all of it and nothing else is removed.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cofferdam_backend::{Descriptor, Entry, Error, Folder, Held, Key, Lock, Operation, Page, Result, ScanPage, Storage};
+
+use crate::case::held;
 
 /// Removes every entry.
 pub(crate) async fn empty(storage: &dyn Storage) -> Result<()> {
@@ -32,10 +34,6 @@ pub(crate) struct Part {
     base: String,
     keys: Mutex<BTreeSet<Key>>,
     locks: Mutex<BTreeSet<Key>>,
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Part {

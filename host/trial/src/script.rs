@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use cofferdam_backend::Operation;
+
+use crate::case::{Ended, held};
 
 /// The lines that are kept.
 const LINES: usize = 100;
@@ -26,7 +28,7 @@ struct Lines {
 
 impl Script {
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0)
     }
 
     /// Adds a line.
@@ -37,6 +39,20 @@ impl Script {
             lines.dropped += 1;
         }
         lines.kept.push_back(line.into());
+    }
+
+    /// Adds a step with what came of it; an error ends the check.
+    pub(crate) fn came<T>(&self, step: &str, result: Result<T, String>, shown: impl FnOnce(&T) -> String) -> Result<T, Ended> {
+        match result {
+            Ok(value) => {
+                self.note(format!("{step}{}", shown(&value)));
+                Ok(value)
+            }
+            Err(error) => {
+                self.note(format!("{step} -> error {error}"));
+                Err(Ended::failed(format!("{step}: expected no error, found {error}")))
+            }
+        }
     }
 
     /// Forgets everything, for a run that begins anew.

@@ -60,16 +60,7 @@ impl Store {
 
     /// Notes an operation with what came of it; an error ends the check.
     fn came<T>(&self, operation: &str, result: Result<T, Error>, shown: impl FnOnce(&T) -> String) -> Result<T, Ended> {
-        match result {
-            Ok(value) => {
-                self.note(operation.to_owned() + &shown(&value));
-                Ok(value)
-            }
-            Err(error) => {
-                self.note(format!("{operation} -> error {}", said(&error)));
-                Err(Ended::failed(format!("{}{operation}: expected no error, found {}", self.by, said(&error))))
-            }
-        }
+        self.script.came(&format!("{}{operation}", self.by), result.map_err(|error| said(&error)), shown)
     }
 
     fn wrong(&self, operation: &str, expected: &str, found: &str) -> Ended {
@@ -205,7 +196,7 @@ impl Store {
         // Long listings differ in a few names.
         let missing: Vec<&str> =
             expected.iter().map(AsRef::as_ref).filter(|name| found.binary_search_by(|one| one.as_str().cmp(name)).is_err()).collect();
-        let extra = found.len() + missing.len() - expected.len().min(found.len() + missing.len());
+        let extra = (found.len() + missing.len()).saturating_sub(expected.len());
         let text = format!(
             "{line}: expected {} names, found {}: {extra} unexpected, missing {}",
             expected.len(),

@@ -30,6 +30,23 @@ pub struct Info {
     pub judged: bool,
 }
 
+impl Info {
+    /// Of a subject of which nothing else is known.
+    pub(crate) fn new(file: &str, world: World) -> Info {
+        Info {
+            file: file.to_owned(),
+            name: None,
+            version: None,
+            sha256: String::new(),
+            world,
+            contract: String::new(),
+            size: 0,
+            grants: Vec::new(),
+            judged: false,
+        }
+    }
+}
+
 /// How a subject is opened this time.
 #[derive(Clone, Default)]
 pub struct OpenWith {
@@ -112,38 +129,17 @@ pub trait Subject: Send + Sync {
     async fn wipe(&self) -> Result<(), SubjectError>;
 }
 
-/// A storage or a seal that is there already, such as a native one to compare with. To open it changes nothing, and `wipe` removes everything.
+/// A storage that is there already, such as a native one to compare with. To open it changes nothing, and `wipe` removes everything.
 pub struct Given {
     info: Info,
-    storage: Option<OpenedStorage>,
-    seal: Option<OpenedSeal>,
+    storage: OpenedStorage,
 }
 
 impl Given {
-    fn new(name: &str, world: World, storage: Option<OpenedStorage>, seal: Option<OpenedSeal>) -> Given {
-        let info = Info {
-            file: name.to_owned(),
-            name: None,
-            version: None,
-            sha256: String::new(),
-            world,
-            contract: String::new(),
-            size: 0,
-            grants: Vec::new(),
-            judged: false,
-        };
-        Given { info, storage, seal }
-    }
-
     /// A storage, with its lock if it has one.
     pub fn storage(name: &str, storage: Arc<dyn Storage>, lock: Option<Arc<dyn Lock>>) -> Given {
         let world = if lock.is_some() { World::StorageHa } else { World::Storage };
-        Given::new(name, world, Some(OpenedStorage { storage, lock, backend: None }), None)
-    }
-
-    /// A seal.
-    pub fn seal(name: &str, seal: Arc<dyn Seal>) -> Given {
-        Given::new(name, World::Seal, None, Some(OpenedSeal { seal, backend: None }))
+        Given { info: Info::new(name, world), storage: OpenedStorage { storage, lock, backend: None } }
     }
 }
 
@@ -157,17 +153,10 @@ impl Subject for Given {
         if open.fresh {
             self.wipe().await?;
         }
-        self.storage.clone().ok_or_else(|| SubjectError("no storage".to_owned()))
-    }
-
-    async fn seal(&self, _: OpenWith) -> Result<OpenedSeal, SubjectError> {
-        self.seal.clone().ok_or_else(|| SubjectError("no seal".to_owned()))
+        Ok(self.storage.clone())
     }
 
     async fn wipe(&self) -> Result<(), SubjectError> {
-        match &self.storage {
-            Some(opened) => Ok(crate::own::empty(&*opened.storage).await?),
-            None => Ok(()),
-        }
+        Ok(crate::own::empty(&*self.storage.storage).await?)
     }
 }

@@ -8,20 +8,20 @@ use bytes::Bytes;
 use cofferdam_backend::Operation;
 use cofferdam_runtime::{ImportCall, Probe, Step};
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::store::key;
 use crate::{Case, Ended, Ground, OpenWith, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
-    case!("batch-in-order", "A batch of puts and deletes is applied, those of missing entries included", batches_apply),
+    case!("contract/batch-in-order", "A batch of puts and deletes is applied, those of missing entries included", batches_apply),
     case!(
-        "batch-seen-in-order",
+        "contract/batch-seen-in-order",
         "Who sees a later operation of a batch sees the earlier ones; and the other way round, if batches are atomic",
         seen_in_order
     ),
     case!(
-        "batch-stopped",
+        "contract/batch-stopped",
         "A batch whose instance is stopped in the middle is applied up to a point; whole or not at all, if batches are atomic",
         stopped
     ),

@@ -5,27 +5,35 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use cofferdam_backend::{Error, Operation, Part};
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::store::key;
 use crate::{Case, Ended, Ground, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
-    case!("values-any-bytes", "A value is any bytes, the empty one included, and comes back as it was stored", values_are_any_bytes),
-    case!("values-replaced", "A put replaces the value, be it longer or shorter", values_are_replaced),
     case!(
-        "keys-kept-apart",
+        "contract/values-any-bytes",
+        "A value is any bytes, the empty one included, and comes back as it was stored",
+        values_are_any_bytes
+    ),
+    case!("contract/values-replaced", "A put replaces the value, be it longer or shorter", values_are_replaced),
+    case!(
+        "contract/keys-kept-apart",
         "Long, odd and similar keys are kept apart, and each is listed and scanned as it was stored",
         keys_are_kept_apart
     ),
-    case!("leaf-and-folder", "A leaf and a folder of one name are unrelated", leaf_and_folder),
-    case!("delete-missing", "Removing what is missing succeeds and changes nothing", deleting_what_is_missing),
+    case!("contract/leaf-and-folder", "A leaf and a folder of one name are unrelated", leaf_and_folder),
+    case!("contract/delete-missing", "Removing what is missing succeeds and changes nothing", deleting_what_is_missing),
     case!(
-        "limits-to-the-byte",
+        "contract/limits-to-the-byte",
         "The largest segment and value that the backend promises are stored, or what it says would fit; one byte more is refused",
         limits
     ),
-    case!("batch-limits", "The largest batch that the backend promises is applied, and one operation more is refused", batch_limits),
+    case!(
+        "contract/batch-limits",
+        "The largest batch that the backend promises is applied, and one operation more is refused",
+        batch_limits
+    ),
 ];
 
 async fn values_are_any_bytes(ground: &Ground<'_>) -> Verdict {

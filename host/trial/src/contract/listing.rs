@@ -5,22 +5,41 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::try_join_all;
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
-use crate::{Case, Ended, Ground, OpenWith, Verdict, script};
+use crate::{Case, Ended, Ground, OpenWith, Store, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
-    case!("names-sort-by-bytes", "Names sort by their bytes, a folder's slash included", names_sort_by_bytes),
-    case!("list-after", "A listing goes on after any name, whether it exists or not", list_after),
-    case!("large-folder", "A folder with thousands of entries is listed whole", large_folder),
-    case!("pages-under-writes", "Pages that are read while others write hold each name that stays exactly once", pages_under_writes),
+    case!("contract/names-sort-by-bytes", "Names sort by their bytes, a folder's slash included", names_sort_by_bytes),
+    case!("contract/list-after", "A listing goes on after any name, whether it exists or not", list_after),
+    case!("contract/large-folder", "A folder with thousands of entries is listed whole", large_folder),
     case!(
-        "folders-come-and-go",
+        "contract/pages-under-writes",
+        "Pages that are read while others write hold each name that stays exactly once",
+        pages_under_writes
+    ),
+    case!(
+        "contract/folders-come-and-go",
         "A folder is listed exactly as long as something is below it, however it came and went",
         folders_come_and_go
     ),
-    case!("folders-after-opening-anew", "The same for folders that another instance made or emptied", folders_after_opening_anew),
+    case!("contract/folders-after-opening-anew", "The same for folders that another instance made or emptied", folders_after_opening_anew),
 ];
+
+/// The folder's names, each page asked for after the last name of the one before.
+async fn list_in_pages(store: &Store, at: &str, size: usize) -> Result<Vec<String>, Ended> {
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let after = names.last().cloned().unwrap_or_default();
+        let page = store.page(at, &after, size).await?;
+        names.extend(page.names);
+        // Who writes meanwhile has its turn.
+        tokio::task::yield_now().await;
+        if !page.more {
+            return Ok(names);
+        }
+    }
+}
 
 async fn names_sort_by_bytes(ground: &Ground<'_>) -> Verdict {
     let store = &ground.store().await?;
@@ -73,17 +92,9 @@ async fn large_folder(ground: &Ground<'_>) -> Verdict {
     store.must_list("big/", &expected).await?;
     let last = leaves - 1;
     store.must_list_after("big/", &format!("{:05}", last - 2), 10, &[format!("{:05}", last - 1), format!("{last:05}")]).await?;
-    // In pages of many sizes, each asked for after the last name of the one before.
+    // In pages of many sizes.
     for size in [7_usize, 1_000].into_iter().skip(usize::from(ground.options.quick)) {
-        let mut names: Vec<String> = Vec::new();
-        loop {
-            let after = names.last().cloned().unwrap_or_default();
-            let page = store.page("big/", &after, size).await?;
-            names.extend(page.names);
-            if !page.more {
-                break;
-            }
-        }
+        let names = list_in_pages(store, "big/", size).await?;
         ensure!(names == expected, "list big/ in pages of {size}: expected {} names, found {}", expected.len(), names.len());
     }
     let scanned = store.scan(3, 1_000).await?.len();
@@ -119,16 +130,7 @@ async fn pages_under_writes(ground: &Ground<'_>) -> Verdict {
         // Long enough that each of the names is written again, and again.
         while listings < 10 || rounds.load(Ordering::Relaxed) < 2 * stays.len() {
             listings += 1;
-            let mut names: Vec<String> = Vec::new();
-            loop {
-                let after = names.last().cloned().unwrap_or_default();
-                let page = store.page("p/", &after, 17).await?;
-                names.extend(page.names);
-                tokio::task::yield_now().await;
-                if !page.more {
-                    break;
-                }
-            }
+            let names = list_in_pages(store, "p/", 17).await?;
             ensure!(names.is_sorted_by(|one, other| one < other), "list p/ in pages of 17, under writes: a name twice or out of order");
             let found: BTreeSet<&String> = names.iter().collect();
             let missing: Vec<&String> = stays.iter().filter(|name| !found.contains(name)).collect();

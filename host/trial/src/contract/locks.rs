@@ -7,26 +7,26 @@ use bytes::Bytes;
 use cofferdam_backend::{Error, Held, Lock};
 use futures_util::future::try_join_all;
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::script::{self, Script};
 use crate::store::key;
 use crate::{Case, Ended, Ground, OpenWith, Verdict};
 
 pub(super) const CASES: &[Case] = &[
-    case!("lock-exclusion", "Of contenders that saw no lock, one gets it, and everyone sees who", exclusion),
-    case!("lock-seen", "A lock is taken over only by who saw what is stored, to the byte and the nanosecond", seen),
-    case!("lock-renew", "Its holder renews it, and that voids what others saw before", renewal),
-    case!("lock-release", "Its holder releases it, and no renewal brings it back", release),
-    case!("lock-strangers", "Who does not hold it neither renews nor releases it", strangers),
-    case!("lock-expiry", "A lock that is past its expiry stays as it is until the host takes it over", expiry),
-    case!("lock-clocks", "Whatever the holders' clocks say is stored as they say it", clocks),
-    case!("lock-values", "What the holder leaves for others is any bytes", values),
-    case!("lock-and-entry", "A lock and an entry of one key do not touch each other", beside_an_entry),
-    case!("lock-hidden", "No listing and no scan shows a lock, and it holds no folder", hidden),
-    case!("lock-several", "Locks of different keys are different locks", several),
-    case!("lock-race", "Of many that saw the same, one wins, round after round", race),
-    case!("lock-restart", "A lock is there after the backend is opened anew", restart),
+    case!("contract/lock-exclusion", "Of contenders that saw no lock, one gets it, and everyone sees who", exclusion),
+    case!("contract/lock-seen", "A lock is taken over only by who saw what is stored, to the byte and the nanosecond", seen),
+    case!("contract/lock-renew", "Its holder renews it, and that voids what others saw before", renewal),
+    case!("contract/lock-release", "Its holder releases it, and no renewal brings it back", release),
+    case!("contract/lock-strangers", "Who does not hold it neither renews nor releases it", strangers),
+    case!("contract/lock-expiry", "A lock that is past its expiry stays as it is until the host takes it over", expiry),
+    case!("contract/lock-clocks", "Whatever the holders' clocks say is stored as they say it", clocks),
+    case!("contract/lock-values", "What the holder leaves for others is any bytes", values),
+    case!("contract/lock-and-entry", "A lock and an entry of one key do not touch each other", beside_an_entry),
+    case!("contract/lock-hidden", "No listing and no scan shows a lock, and it holds no folder", hidden),
+    case!("contract/lock-several", "Locks of different keys are different locks", several),
+    case!("contract/lock-race", "Of many that saw the same, one wins, round after round", race),
+    case!("contract/lock-restart", "A lock is there after the backend is opened anew", restart),
 ];
 
 const LOCK: &str = "core/lock";
@@ -54,17 +54,8 @@ fn shown(held: Option<&Held>) -> String {
 
 impl Contender {
     fn came<T>(&self, step: &str, result: Result<T, Error>, shown: impl FnOnce(&T) -> String) -> Result<T, Ended> {
-        let line = format!("{}: {step}", self.name);
-        match result {
-            Ok(value) => {
-                self.script.note(format!("{line} -> {}", shown(&value)));
-                Ok(value)
-            }
-            Err(error) => {
-                self.script.note(format!("{line} -> error {error}"));
-                Err(Ended::failed(format!("{line}: expected no error, found {error}")))
-            }
-        }
+        let step = format!("{}: {step}", self.name);
+        self.script.came(&step, result.map_err(|error| error.to_string()), |value| format!(" -> {}", shown(value)))
     }
 
     async fn acquire_at(&self, at: &str, claim: Held, seen: Option<Held>) -> Result<bool, Ended> {

@@ -12,18 +12,11 @@ mod together;
 
 use cofferdam_runtime::World;
 
+use crate::case::case;
 use crate::{Case, Ground, OpenWith, Verdict};
 
-/// A case of the check's function.
-macro_rules! case {
-    ($id:literal, $title:literal, $run:path) => {
-        $crate::Case { id: concat!("contract/", $id), title: $title, run: |ground| Box::pin($run(ground)) }
-    };
-}
-use case;
-
 /// What has to pass for anything else to be tried.
-pub const OPENS: Case = case!("opens", "It opens, with its settings and grants", opens);
+pub const OPENS: Case = case!("contract/opens", "It opens, with its settings and grants", opens);
 
 async fn opens(ground: &Ground<'_>) -> Verdict {
     match ground.subject.info().world {
@@ -33,21 +26,14 @@ async fn opens(ground: &Ground<'_>) -> Verdict {
 }
 
 /// The checks of a storage, the plainest first.
-pub const STORAGE: &[&[Case]] =
-    &[physical::CASES, entries::CASES, listing::CASES, scans::CASES, batches::CASES, together::CASES, model::CASES];
-
-/// The checks of a lock.
-pub const LOCKS: &[&[Case]] = &[locks::CASES];
-
-/// The checks of a seal.
-pub const SEALS: &[&[Case]] = &[seals::CASES];
+const STORAGE: &[&[Case]] = &[physical::CASES, entries::CASES, listing::CASES, scans::CASES, batches::CASES, together::CASES, model::CASES];
 
 /// The checks for a component of this world, without [`OPENS`].
 pub fn cases(world: World) -> Vec<&'static Case> {
     let groups: &[&[&[Case]]] = match world {
         World::Storage => &[STORAGE],
-        World::StorageHa => &[STORAGE, LOCKS],
-        World::Seal => &[SEALS],
+        World::StorageHa => &[STORAGE, &[locks::CASES]],
+        World::Seal => &[&[seals::CASES]],
     };
     groups.iter().copied().flatten().copied().flatten().collect()
 }

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use cofferdam_backend::Operation;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{Config, TestRunner};
 
-use super::case;
+use crate::case::case;
 use crate::store::{Store, key};
 use crate::{Case, Ended, Failed, Ground, OpenWith, Verdict};
 
 pub(super) const CASES: &[Case] =
-    &[case!("random-operations", "Random operations leave what a map in memory holds", random_operations_agree_with_a_map)];
+    &[case!("contract/random-operations", "Random operations leave what a map in memory holds", random_operations_agree_with_a_map)];
 
 /// The longest that a failure is made shorter.
 const SHRINKING: Duration = Duration::from_secs(60);
@@ -119,8 +119,7 @@ async fn play(ground: &Ground<'_>, steps: Vec<Step>) -> Verdict {
 
 /// The steps are drawn from the run's seed, so that a failure comes back. A failing run is made shorter as long as it fails.
 async fn random_operations_agree_with_a_map(ground: &Ground<'_>) -> Verdict {
-    let seed = seed(ground.options.seed);
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let mut runner = TestRunner::new_with_rng(Config::default(), ground.options.rng());
     let steps = proptest::collection::vec(step(), 1..80);
     for _ in 0..ground.options.of(32, 6) {
         let mut tree = steps.new_tree(&mut runner).map_err(|reason| Ended::failed(format!("no random operations: {reason}")))?;
@@ -129,14 +128,6 @@ async fn random_operations_agree_with_a_map(ground: &Ground<'_>) -> Verdict {
         }
     }
     Ok(())
-}
-
-fn seed(number: u64) -> [u8; 32] {
-    let mut seed = [0; 32];
-    for (byte, from) in seed.iter_mut().zip(number.to_le_bytes()) {
-        *byte = from;
-    }
-    seed
 }
 
 /// The shortest run that fails, as far as it is found in time.

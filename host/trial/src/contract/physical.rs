@@ -1,13 +1,17 @@
 //! The cases that OpenBao runs against every physical backend, 1 to 23 in its order, without those for locks and transactions.
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::{Case, Ground, Store, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
-    case!("openbao-basics", "OpenBao's cases 1 to 18: put, get, delete, nested folders that come and go, every way to page", basics),
-    case!("openbao-ten-keys", "OpenBao's case 19: ten keys in a folder, listed after each", ten_keys),
-    case!("openbao-prefixes", "OpenBao's cases 20 to 23: a key that is the beginning of another", prefixes),
+    case!(
+        "contract/openbao-basics",
+        "OpenBao's cases 1 to 18: put, get, delete, nested folders that come and go, every way to page",
+        basics
+    ),
+    case!("contract/openbao-ten-keys", "OpenBao's case 19: ten keys in a folder, listed after each", ten_keys),
+    case!("contract/openbao-prefixes", "OpenBao's cases 20 to 23: a key that is the beginning of another", prefixes),
 ];
 
 /// After every step that changes the store: the listing, and every way to page through it.

@@ -5,17 +5,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::store::Store;
 use crate::{Case, Ended, Ground, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
-    case!("scan-complete", "A scan delivers every entry once, whatever the number of segments and the size of pages", scan_is_complete),
-    case!("scan-segments-stay", "Which segment an entry is in depends on its key alone", segments_stay),
-    case!("scan-parallel", "A scan of several segments is divided among them, if the backend claims that", segments_divide),
-    case!("scan-cursor-lasts", "A cursor stays good when the backend is opened anew", cursors_last),
-    case!("scan-under-writes", "A scan while others write delivers every entry that stays", scan_under_writes),
+    case!(
+        "contract/scan-complete",
+        "A scan delivers every entry once, whatever the number of segments and the size of pages",
+        scan_is_complete
+    ),
+    case!("contract/scan-segments-stay", "Which segment an entry is in depends on its key alone", segments_stay),
+    case!("contract/scan-parallel", "A scan of several segments is divided among them, if the backend claims that", segments_divide),
+    case!("contract/scan-cursor-lasts", "A cursor stays good when the backend is opened anew", cursors_last),
+    case!("contract/scan-under-writes", "A scan while others write delivers every entry that stays", scan_under_writes),
 ];
 
 async fn filled(ground: &Ground<'_>, count: usize) -> Result<(Store, BTreeMap<String, Bytes>), Ended> {

@@ -7,23 +7,34 @@ use std::time::Duration;
 use cofferdam_backend::{Error, Seal, Wrapped};
 use cofferdam_runtime::BreachKind;
 use proptest::prelude::Rng as _;
-use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::report::{Figure, Value};
 use crate::{Case, Ended, Ground, OpenWith, OpenedSeal, Verdict};
 
 pub(super) const CASES: &[Case] = &[
-    case!("seal-health", "The seal answers, and says which key it uses", health),
-    case!("seal-round-trip", "Every key that is wrapped comes back", round_trip),
-    case!("seal-tampering", "A wrapped key of which any byte was changed is refused", tampering),
-    case!("seal-length", "A wrapped key that is cut short, extended, or something else altogether is refused", lengths),
-    case!("seal-key-id", "A wrapped key names its key, and under another key's name it does not come back as another key", key_ids),
-    case!("seal-rotation", "What was wrapped before comes back after the backend is opened anew, whatever key it uses now", rotation),
-    case!("seal-together", "Wraps and unwraps that run at the same time do not mix up their keys", together),
-    case!("seal-oversized", "After the largest wrapped key that the contract knows, of rubbish, the seal works on", oversized),
-    case!("seal-split-knowledge", "The guest hands on what the key service answered, and keeps the key to itself", split_knowledge),
+    case!("contract/seal-health", "The seal answers, and says which key it uses", health),
+    case!("contract/seal-round-trip", "Every key that is wrapped comes back", round_trip),
+    case!("contract/seal-tampering", "A wrapped key of which any byte was changed is refused", tampering),
+    case!("contract/seal-length", "A wrapped key that is cut short, extended, or something else altogether is refused", lengths),
+    case!(
+        "contract/seal-key-id",
+        "A wrapped key names its key, and under another key's name it does not come back as another key",
+        key_ids
+    ),
+    case!(
+        "contract/seal-rotation",
+        "What was wrapped before comes back after the backend is opened anew, whatever key it uses now",
+        rotation
+    ),
+    case!("contract/seal-together", "Wraps and unwraps that run at the same time do not mix up their keys", together),
+    case!("contract/seal-oversized", "After the largest wrapped key that the contract knows, of rubbish, the seal works on", oversized),
+    case!(
+        "contract/seal-split-knowledge",
+        "The guest hands on what the key service answered, and keeps the key to itself",
+        split_knowledge
+    ),
 ];
 
 /// How often a step is tried that the service asks to try again.
@@ -35,11 +46,7 @@ const BLOB: usize = 16 << 10;
 
 /// Made-up keys, drawn from the run's seed. What is special about a key is none of the guest's business.
 fn keys(ground: &Ground<'_>, count: usize) -> Vec<[u8; 32]> {
-    let mut seed = [0; 32];
-    for (byte, from) in seed.iter_mut().zip(ground.options.seed.to_le_bytes()) {
-        *byte = from;
-    }
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let mut rng = ground.options.rng();
     let mut all = vec![[0; 32], [255; 32]];
     all.resize_with(count.max(2), || {
         let mut key = [0; 32];
@@ -81,16 +88,7 @@ impl<'a> Opened<'a> {
     }
 
     fn came<T>(&self, step: &str, result: Result<T, Error>, shown: impl FnOnce(&T) -> String) -> Result<T, Ended> {
-        match result {
-            Ok(value) => {
-                self.ground.script.note(format!("{step} -> {}", shown(&value)));
-                Ok(value)
-            }
-            Err(error) => {
-                self.ground.script.note(format!("{step} -> error {error}"));
-                Err(Ended::failed(format!("{step}: expected no error, found {error}")))
-            }
-        }
+        self.ground.script.came(step, result.map_err(|error| error.to_string()), |value| format!(" -> {}", shown(value)))
     }
 
     async fn wrap(&self, number: usize, dek: &[u8; 32]) -> Result<Wrapped, Ended> {

@@ -7,21 +7,25 @@ use bytes::Bytes;
 use cofferdam_runtime::{PoolOptions, PoolPolicy};
 use futures_util::future::try_join_all;
 
-use super::case;
+use crate::case::case;
 use crate::case::ensure;
 use crate::{Case, Ended, Ground, OpenWith, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
-    case!("whole-values", "Readers beside a writer see whole values, and never an older one after a newer one", readers_see_whole_values),
     case!(
-        "race-in-one-folder",
+        "contract/whole-values",
+        "Readers beside a writer see whole values, and never an older one after a newer one",
+        readers_see_whole_values
+    ),
+    case!(
+        "contract/race-in-one-folder",
         "Puts and deletes that race in folders that come and go lose nothing and leave nothing",
         puts_and_deletes_race
     ),
-    case!("race-on-one-key", "Of puts and deletes that race on one key one is the last, whole", race_on_one_key),
-    case!("instances-share-nothing", "Nothing is needed that another instance kept in memory", instances_share_nothing),
-    case!("read-by-another", "What was acknowledged is seen at once by whoever opened the same store", read_by_another),
-    case!("restart", "What was acknowledged is there after the backend is opened anew", restart),
+    case!("contract/race-on-one-key", "Of puts and deletes that race on one key one is the last, whole", race_on_one_key),
+    case!("contract/instances-share-nothing", "Nothing is needed that another instance kept in memory", instances_share_nothing),
+    case!("contract/read-by-another", "What was acknowledged is seen at once by whoever opened the same store", read_by_another),
+    case!("contract/restart", "What was acknowledged is there after the backend is opened anew", restart),
 ];
 
 fn value(number: u8) -> Bytes {

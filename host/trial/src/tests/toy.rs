@@ -50,18 +50,7 @@ pub(super) struct View {
 
 impl Toy {
     pub(super) fn new(fault: Fault) -> Toy {
-        let info = Info {
-            file: "toy".to_owned(),
-            name: None,
-            version: None,
-            sha256: String::new(),
-            world: World::StorageHa,
-            contract: String::new(),
-            size: 0,
-            grants: Vec::new(),
-            judged: false,
-        };
-        Toy { fault, state: Arc::default(), info }
+        Toy { fault, state: Arc::default(), info: Info::new("toy", World::StorageHa) }
     }
 }
 
