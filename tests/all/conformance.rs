@@ -12,7 +12,7 @@ use cofferdam_aws::TableSpec;
 use cofferdam_backend::{Folder, Key, Storage};
 use cofferdam_emulator::Keys;
 use cofferdam_runtime::StorageConfig;
-use cofferdam_tests::native::Native;
+use cofferdam_test_support::native::Native;
 use cofferdam_tests::table;
 use cofferdam_trial::{Given, GuestSubject, Options, Outcome, Place, Subject};
 

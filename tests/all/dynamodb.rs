@@ -15,29 +15,23 @@ mod refresh;
 mod signatures;
 mod units;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use cofferdam_aws::{Credentials, DynamoDb, Egress, EgressOptions, Identity, Sources, TableSpec};
 use cofferdam_backend::{Lease, Storage};
 use cofferdam_emulator::{Client, Dynalite, Keys, Mini, Moto, Proxy, Upstream};
-use cofferdam_runtime::{Aws, Component, OpenError, Runtime, RuntimeOptions, Source, StorageBackend, StorageConfig};
+use cofferdam_runtime::{Aws, Component, OpenError, Runtime, StorageBackend, StorageConfig};
 use cofferdam_tests::table::Table;
 
 pub(crate) use self::lock::strict;
 use crate::conformance::list;
+use crate::runtime::cached;
 
 pub(crate) const REGION: &str = "eu-central-1";
 
-/// The runtime with the guest, compiled once for all runs.
-static GUEST: LazyLock<(Arc<Runtime>, Component)> = LazyLock::new(|| {
-    let mut options = RuntimeOptions::default();
-    options.cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-    let runtime = Runtime::new(options).unwrap();
-    let component = runtime.component(Source::File(crate::runtime::path("dynamodb"))).unwrap();
-    (runtime, component)
-});
+/// The runtime with the guest.
+static GUEST: LazyLock<(Arc<Runtime>, Component)> = LazyLock::new(|| cached("dynamodb"));
 
 /// The guest, and what runs it.
 pub(crate) fn component() -> &'static (Arc<Runtime>, Component) {

@@ -7,7 +7,6 @@ mod grant;
 mod lock;
 mod server;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -15,21 +14,16 @@ use bytes::Bytes;
 use cofferdam_backend::{Error, Lease, Part, Storage};
 use cofferdam_emulator::Etcd;
 use cofferdam_http::{HttpGrant, Options, Rule, Scheme};
-use cofferdam_runtime::{Component, OpenError, Runtime, RuntimeOptions, Source, StorageBackend, StorageConfig};
+use cofferdam_runtime::{Component, OpenError, Runtime, StorageBackend, StorageConfig};
 use futures_util::future::join_all;
 use http::Method;
 
 pub(crate) use self::lock::fenced;
 use crate::conformance::{get, key, list, put, scan};
+use crate::runtime::cached;
 
-/// The runtime with the guest, compiled once for all runs.
-static GUEST: LazyLock<(Arc<Runtime>, Component)> = LazyLock::new(|| {
-    let mut options = RuntimeOptions::default();
-    options.cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-    let runtime = Runtime::new(options).unwrap();
-    let component = runtime.component(Source::File(crate::runtime::path("etcd"))).unwrap();
-    (runtime, component)
-});
+/// The runtime with the guest.
+static GUEST: LazyLock<(Arc<Runtime>, Component)> = LazyLock::new(|| cached("etcd"));
 
 /// A prefix of its own in the etcd that all share.
 pub(crate) struct Ground {

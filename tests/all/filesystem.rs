@@ -8,30 +8,17 @@ mod storm;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use cofferdam_backend::Storage;
-use cofferdam_runtime::{Component, Directory, OpenError, Runtime, RuntimeOptions, Source, StorageConfig};
+use cofferdam_runtime::{Component, Directory, OpenError, Runtime, StorageConfig};
 
-/// The built component; `cargo xtask build` puts it there.
-pub(crate) fn guest_file() -> PathBuf {
-    let guests =
-        std::env::var_os("GUESTS_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests"), PathBuf::from);
-    let file = guests.join("filesystem.wasm");
-    assert!(file.is_file(), "{} is missing: run `cargo xtask build` first", file.display());
-    file
-}
+use crate::runtime::cached;
 
 pub(crate) fn component() -> &'static (Arc<Runtime>, Component) {
-    static COMPONENT: OnceLock<(Arc<Runtime>, Component)> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        let mut options = RuntimeOptions::default();
-        options.cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-        let runtime = Runtime::new(options).unwrap();
-        let component = runtime.component(Source::File(guest_file())).unwrap();
-        (runtime, component)
-    })
+    static COMPONENT: LazyLock<(Arc<Runtime>, Component)> = LazyLock::new(|| cached("filesystem"));
+    &COMPONENT
 }
 
 /// An empty directory that a guest may be granted: its own user's alone.

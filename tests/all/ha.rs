@@ -5,6 +5,6 @@
 
 mod cluster;
 mod journal;
-mod processes;
+pub(crate) mod processes;
 mod trouble;
 mod writers;

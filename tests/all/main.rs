@@ -21,6 +21,8 @@ mod ha;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod runtime;

@@ -5,23 +5,18 @@ mod supervision;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::e2e::process::{Server, coffer, component, free_port, succeed};
+use crate::e2e::process::{Server, coffer, free_port, succeed};
 
 /// Nothing here takes this long, also on a machine that is busy with other things.
 const LONG: Duration = Duration::from_secs(180);
 
-/// A component of the tests.
-fn guest(name: &str) -> Vec<u8> {
-    fs::read(component().with_file_name(format!("{name}.wasm"))).unwrap()
-}
-
-/// The same component with other bytes: a custom section that says nothing.
+/// The component with other bytes: a custom section that says nothing.
 fn variant(component: &[u8], mark: u8) -> Vec<u8> {
     let (name, size) = (b"version", 9);
     let mut other = component.to_vec();
@@ -85,9 +80,7 @@ impl Place {
     }
 
     fn start(&self) -> Server {
-        let log = self.path("log");
-        let config = self.path("coffer.hcl");
-        Server::start(coffer().args(["server", "--config"]).arg(config), &format!("http://{}", self.address), log, None)
+        Server::configured(&self.path("coffer.hcl"), &self.address, self.path("log"))
     }
 
     /// A server with a vault and an engine at `kv/`; and its unseal keys.
@@ -102,17 +95,4 @@ impl Place {
 /// The only plugin of a server.
 fn plugin(server: &Server) -> Value {
     server.done("GET", "sys/plugins", None)["data"]["plugins"][0].clone()
-}
-
-/// Waits for something.
-fn until(what: &str, server: &Server, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < LONG, "waited in vain for {what}:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }

@@ -1,5 +1,3 @@
 //! What tests and benches share.
 
 pub mod table;
-
-pub use cofferdam_test_support::native;

@@ -33,7 +33,6 @@ pub(crate) fn run(stages: &mut Stages) -> Result<()> {
         let pins = stages.root().join("tests/clients");
         let digest = digest(&pins)?;
         let tools = tools(stages.root());
-        deb::fetch(&tools)?;
         let stamp = tools.join("pins.sha256");
         let present = fs::read_to_string(&stamp).is_ok_and(|text| text.trim() == digest)
             && TOOLS.iter().all(|tool| tools.join("bin").join(tool).is_file())
@@ -51,6 +50,11 @@ pub(crate) fn run(stages: &mut Stages) -> Result<()> {
         fs::write(&stamp, digest + "\n")?;
         Ok(())
     })
+}
+
+/// Unpacks Debian's servers, which only tests use.
+pub(crate) fn servers(stages: &mut Stages) -> Result<()> {
+    stages.stage("servers for the tests", |stages| deb::fetch(&tools(stages.root()).join("deb")))
 }
 
 /// One digest over every file that pins a tool.

@@ -59,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     let mut stages = Stages::new()?;
     let outcome = match Arguments::parse().command {
         Command::Build => build::run(&mut stages),
-        Command::Fetch => fetch::run(&mut stages),
+        Command::Fetch => fetch::run(&mut stages).and_then(|()| fetch::servers(&mut stages)),
         Command::Test { full, filter } => test::run(&mut stages, full, &filter),
         Command::Bench { quick, only } => bench::run(&mut stages, quick, &only),
         Command::Demo { storage, seal } => demo::run(&mut stages, storage, seal),

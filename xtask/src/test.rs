@@ -10,6 +10,7 @@ use crate::{build, fetch};
 pub(crate) fn run(stages: &mut Stages, full: bool, filter: &[String]) -> Result<()> {
     build::run(stages)?;
     fetch::run(stages)?;
+    fetch::servers(stages)?;
     // Compiled on their own first: else the time of the tests would hide the time of the compiler.
     stages.stage("compile the tests", |stages| run_command(stages.cargo().args(["test", "--release", "--workspace", "--no-run"])))?;
     stages.stage("tests of the guests' own logic", |stages| {

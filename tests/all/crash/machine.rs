@@ -6,7 +6,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker, Resource, Res
 use wasmtime::{Engine, Store};
 
 use super::disk::{Call, Content, Disk, Failure, Node, ROOT};
-use crate::filesystem::guest_file;
+use crate::runtime::path;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -270,7 +270,7 @@ fn prepared() -> &'static (Engine, InstancePre<State>) {
     static PREPARED: OnceLock<(Engine, InstancePre<State>)> = OnceLock::new();
     PREPARED.get_or_init(|| {
         let engine = Engine::default();
-        let component = Component::from_file(&engine, guest_file()).unwrap();
+        let component = Component::from_file(&engine, path("filesystem")).unwrap();
         let mut linker = Linker::<State>::new(&engine);
         bindings::Machine::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).unwrap();
         // The other interface's name for the same resource, which else would be taken for an unknown one.

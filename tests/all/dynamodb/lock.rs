@@ -4,28 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_backend::{BootInstant, Error, Fence, Fencing, Held, Lease, Lock, Operation, Storage};
+use cofferdam_backend::{Error, Fencing, Lease, Lock, Storage};
 use cofferdam_emulator::{Action, Rule};
 use cofferdam_runtime::StorageBackend;
 use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{Emulator, Ground, Opening, ground};
-use crate::conformance::{delete, get, key, list, put};
-
-const LOCK: &str = "core/lock";
-
-fn claim(identity: &str, value: &'static str, expires: u64) -> Held {
-    Held { value: value.into(), identity: identity.to_owned(), expires }
-}
-
-async fn read(lock: &dyn Lock) -> Option<Held> {
-    lock.read(&key(LOCK)).await.unwrap()
-}
-
-async fn acquire(lock: &dyn Lock, claim: Held, seen: Option<Held>) -> bool {
-    lock.try_acquire(&key(LOCK), claim, seen).await.unwrap()
-}
+use crate::conformance::{get, key, put};
+use crate::locks::{self, LOCK, acquire, claim, read};
 
 /// Two servers on one table.
 async fn two(emulator: Emulator) -> (Ground, Arc<dyn Lock>, Arc<dyn Lock>) {
@@ -36,39 +23,7 @@ async fn two(emulator: Emulator) -> (Ground, Arc<dyn Lock>, Arc<dyn Lock>) {
 
 async fn one_holds_it_at_a_time(emulator: Emulator) {
     let (_ground, one, other) = two(emulator).await;
-    assert_eq!(read(&*one).await, None);
-    assert!(acquire(&*one, claim("one", "bar", 100), None).await);
-    // Who does not hold it sees who does, with the value.
-    let seen = read(&*other).await.unwrap();
-    assert_eq!(seen, claim("one", "bar", 100));
-    assert!(!acquire(&*other, claim("other", "baz", 200), None).await);
-    for stale in [claim("one", "bar", 99), claim("nobody", "bar", 100), claim("", "bar", 100)] {
-        assert!(!acquire(&*other, claim("other", "baz", 200), Some(stale)).await);
-    }
-    assert_eq!(read(&*one).await.unwrap(), seen);
-
-    // A renewal voids what was seen before it; strangers renew and release nothing.
-    assert!(one.renew(&key(LOCK), "one", 150).await.unwrap());
-    assert!(!acquire(&*other, claim("other", "baz", 200), Some(seen)).await);
-    assert!(!other.renew(&key(LOCK), "other", 300).await.unwrap());
-    other.release(&key(LOCK), "other").await.unwrap();
-    assert_eq!(read(&*one).await.unwrap(), claim("one", "bar", 150));
-
-    // Released, it is gone, and no renewal brings it back.
-    one.release(&key(LOCK), "one").await.unwrap();
-    assert_eq!(read(&*other).await, None);
-    assert!(!one.renew(&key(LOCK), "one", 160).await.unwrap());
-    assert_eq!(read(&*other).await, None);
-    one.release(&key(LOCK), "one").await.unwrap();
-    assert!(!acquire(&*other, claim("other", "baz", 200), Some(claim("one", "bar", 150))).await);
-    assert!(acquire(&*other, claim("other", "baz", 200), None).await);
-
-    // Taken over by whoever saw what is stored. Whether the time for that has come is the host's to say.
-    let seen = read(&*one).await;
-    assert!(acquire(&*one, claim("one again", "bar", 300), seen).await);
-    assert!(!other.renew(&key(LOCK), "other", 400).await.unwrap());
-    other.release(&key(LOCK), "other").await.unwrap();
-    assert_eq!(read(&*other).await.unwrap(), claim("one again", "bar", 300));
+    locks::one_holds_it_at_a_time(&*one, &*other, 300).await;
     // Other locks are other locks.
     assert!(one.try_acquire(&key("foo"), claim("x", "", 1), None).await.unwrap());
     assert_eq!(one.read(&key("foo")).await.unwrap().unwrap(), claim("x", "", 1));
@@ -92,15 +47,8 @@ async fn one_holds_it_at_a_time_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_who_saw_the_same_one_gets_it() {
     let ground = ground(Emulator::Dynalite).await;
-    let locks: Vec<Arc<dyn Lock>> = join_all((0..6).map(async |_| ground.open().await.lock().unwrap())).await;
-    let mut seen = None;
-    for round in 0..10 {
-        let names: Vec<String> = (0..locks.len()).map(|number| format!("{round}-{number}")).collect();
-        let tries = locks.iter().zip(&names).map(|(lock, name)| acquire(&**lock, claim(name, "v", round), seen.clone()));
-        let won: Vec<&String> = join_all(tries).await.into_iter().zip(&names).filter_map(|(won, name)| won.then_some(name)).collect();
-        seen = read(&*locks[0]).await;
-        assert!(won.len() == 1 && *won[0] == seen.as_ref().unwrap().identity, "{won:?} won, {seen:?} is stored");
-    }
+    let all: Vec<Arc<dyn Lock>> = join_all((0..6).map(async |_| ground.open().await.lock().unwrap())).await;
+    locks::of_many_who_saw_the_same_one_gets_it(&all).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,11 +130,7 @@ async fn a_renewal_waits_for_no_data() {
 async fn fenced(ground: &Ground, identity: &str) -> (Arc<StorageBackend>, Arc<Lease>) {
     let lease = Lease::new(Fencing::Strict);
     let guest = ground.open_with(Opening { lease: Some(Arc::clone(&lease)), ..Opening::default() }).await.unwrap();
-    let lock = guest.lock().unwrap();
-    let seen = read(&*lock).await;
-    assert!(acquire(&*lock, claim(identity, "v", 1), seen).await);
-    let end = BootInstant::now().after(Duration::from_secs(600));
-    lease.begin(Fence { key: key(LOCK), identity: identity.to_owned() }, end);
+    locks::hold(&guest, &lease, identity).await;
     (guest, lease)
 }
 
@@ -203,20 +147,10 @@ async fn a_deposed_leader_changes_nothing(emulator: Emulator) {
     // Another takes the lock, while the first believes that its lease goes on.
     let (new, _lease) = fenced(&ground, "new").await;
     let before = ground.table.items().await.unwrap();
-    let conflict = |result: Result<(), Error>| assert!(matches!(result, Err(Error::Conflict(_))), "{result:?}");
-    conflict(old.put(&key("a/b/c"), "late".into()).await);
-    conflict(old.put(&key("x/y/z"), "late".into()).await);
-    conflict(old.delete(&key("a/b/c")).await);
-    conflict(old.batch(vec![Operation::Put(key("q"), "late".into()), Operation::Delete(key("a/b/d"))]).await);
+    locks::deposed(&*old).await;
     let after = ground.table.items().await.unwrap();
     assert!(before.iter().all(|item| after.contains(item)) && before.len() == after.len(), "the deposed leader changed something");
-    put(&*new, "a/b/c", "new").await;
-    delete(&*new, "a/b/d").await;
-    assert_eq!(get(&*old, "a/b/c").await.unwrap(), "new");
-    // Without any lock no fenced mutation takes effect either.
-    new.lock().unwrap().release(&key(LOCK), "new").await.unwrap();
-    conflict(new.delete(&key("a/b/c")).await);
-    assert_eq!(list(&*new, "a/b/").await, ["c"]);
+    locks::succeeds(&new, &*old).await;
     // Everything that changed anything was one transaction with the look at the lock.
     for request in ground.proxy.take().iter().filter(|request| request.operation == "TransactWriteItems") {
         let first = request.json()["TransactItems"][0]["ConditionCheck"]["Key"].clone();

@@ -2,31 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::process::{Server, bao, free_port};
+use super::bao::fresh_with;
+use super::process::{Server, until};
 
 /// An audit block for the file.
 fn device(file: &Path, more: &str) -> String {
     format!("audit \"file\" \"to-file\" {{\n  options {{\n    file_path = \"{}\"\n    {more}\n  }}\n}}\n", file.display())
-}
-
-/// An empty real server in memory.
-fn real(dir: &Path, file: &Path) -> Server {
-    let port = free_port();
-    let config = dir.join("bao.hcl");
-    let text = format!(
-        "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"http://127.0.0.1:{port}\"\n{}",
-        device(file, "")
-    );
-    fs::write(&config, text).unwrap();
-    let mut command = Command::new(bao());
-    command.args(["server", "-config"]).arg(&config).env("HOME", dir);
-    Server::start(&mut command, &format!("http://127.0.0.1:{port}"), dir.join("log"), None)
 }
 
 fn entries(file: &Path) -> Vec<Value> {
@@ -147,7 +131,7 @@ fn normal(name: &str, value: &Value) -> Value {
 fn entries_are_those_of_the_real_server() {
     let (our_dir, their_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (our_file, their_file) = (our_dir.path().join("audit.log"), their_dir.path().join("audit.log"));
-    let mut servers = [Server::on(our_dir.path(), &device(&our_file, "")), real(their_dir.path(), &their_file)];
+    let mut servers = [Server::on(our_dir.path(), &device(&our_file, "")), fresh_with(&device(&their_file, ""))];
     for server in &mut servers {
         server.initialise(1, 1);
         exercise(server);
@@ -212,7 +196,7 @@ fn a_renamed_file_is_let_go_on_sighup_and_a_full_disk_refuses_requests_until_the
     let keys = server.initialise(1, 1);
     fs::rename(&file, &rotated).unwrap();
     server.signal("HUP");
-    until(&server, || file.exists());
+    until("a new file", &server, || file.exists());
     server.done("PUT", "cubbyhole/a", Some(json!({"k": "v"})));
     let paths = |file: &Path| entries(file).iter().map(|entry| entry["request"]["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(paths(&file), ["cubbyhole/a", "cubbyhole/a"]);
@@ -221,7 +205,7 @@ fn a_renamed_file_is_let_go_on_sighup_and_a_full_disk_refuses_requests_until_the
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("/dev/full", &file).unwrap();
     server.signal("HUP");
-    until(&server, || server.call("GET", "cubbyhole/a", None).0 == 500);
+    until("the full disk", &server, || server.call("GET", "cubbyhole/a", None).0 == 500);
     assert_eq!(server.call("PUT", "cubbyhole/b", Some(json!({"k": "v"}))).0, 500);
     assert_eq!(server.call("GET", "sys/health", None).0, 200);
     fs::remove_file(&file).unwrap();
@@ -236,12 +220,4 @@ fn a_renamed_file_is_let_go_on_sighup_and_a_full_disk_refuses_requests_until_the
     server.token = token;
     server.unseal(&keys);
     assert_eq!(server.done("PUT", "sys/audit-hash/to-file", Some(json!({"input": "x"})))["data"], hash["data"]);
-}
-
-fn until(server: &Server, mut reached: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !reached() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "not reached:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -25,13 +25,13 @@ pub(crate) fn dev() -> Server {
     server
 }
 
-/// An empty server in memory that waits to be initialised.
-pub(crate) fn fresh() -> Server {
+/// An empty server in memory that waits to be initialised; `more` is added to its configuration.
+pub(crate) fn fresh_with(more: &str) -> Server {
     let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
     let config = dir.path().join("bao.hcl");
     let text = format!(
         "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"http://127.0.0.1:{port}\"\n"
+         api_addr = \"http://127.0.0.1:{port}\"\n{more}"
     );
     fs::write(&config, text).unwrap();
     let mut command = Command::new(bao());

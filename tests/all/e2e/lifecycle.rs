@@ -168,8 +168,7 @@ fn the_example_configuration_starts_a_server() {
     let text = example.replace("/var/lib/coffer", &dir.path().display().to_string()).replace("127.0.0.1:8200", &address);
     assert!(text.contains(&address) && !text.contains("/var/lib"), "the example changed its address or its directory");
     std::fs::write(&config, text).unwrap();
-    let mut server =
-        Server::start(coffer().args(["server", "--config"]).arg(&config), &format!("http://{address}"), dir.path().join("log"), None);
+    let mut server = Server::configured(&config, &address, dir.path().join("log"));
     server.initialise(3, 2);
     server.stop();
 }

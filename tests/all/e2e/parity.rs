@@ -40,7 +40,7 @@ fn an_empty_server_is_initialised_unsealed_and_sealed_as_the_real_one() {
     let dir = tempfile::tempdir().unwrap();
     let (theirs, ours) = (dir.path().join("theirs.json"), dir.path().join("ours.json"));
     std::thread::scope(|scope| {
-        scope.spawn(|| record("fresh", &bao::fresh(), &theirs));
+        scope.spawn(|| record("fresh", &bao::fresh_with(""), &theirs));
         let work = tempfile::tempdir().unwrap();
         record("fresh", &process::Server::on(work.path(), ""), &ours);
     });

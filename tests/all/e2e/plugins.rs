@@ -9,14 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::process::{Server, coffer, component, finish, free_port, succeed, text};
+use super::process::{Server, coffer, finish, free_port, succeed, text};
+use crate::runtime::{bytes, path};
 
 const LIMIT: Duration = Duration::from_secs(180);
-
-/// A component of the tests.
-fn guest(name: &str) -> PathBuf {
-    component().with_file_name(format!("{name}.wasm"))
-}
 
 fn digest(file: &Path) -> String {
     hex::encode(Sha256::digest(fs::read(file).unwrap()))
@@ -41,9 +37,9 @@ impl Place {
     }
 
     /// Puts a component of the tests into the directory, under a name.
-    fn put(&self, guest_name: &str, name: &str) -> PathBuf {
+    fn put(&self, guest: &str, name: &str) -> PathBuf {
         let file = self.plugins().join(format!("{name}.wasm"));
-        fs::write(&file, fs::read(guest(guest_name)).unwrap()).unwrap();
+        fs::write(&file, bytes(guest)).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         file
     }
@@ -68,9 +64,7 @@ impl Place {
     }
 
     fn start(&self, text_of_config: &str) -> Server {
-        let config = self.config(text_of_config);
-        let log = self.root.path().join("log");
-        Server::start(coffer().args(["server", "--config"]).arg(config), &format!("http://{}", self.address), log, None)
+        Server::configured(&self.config(text_of_config), &self.address, self.root.path().join("log"))
     }
 
     /// A command of `coffer plugin`, and the JSON that it says.
@@ -233,9 +227,9 @@ fn what_inspect_says_can_be_pasted() {
     contains(block, &["plugin \"storage\" \"hostile\"", &digest(&file), &file.display().to_string()]);
     let mut server = place.start(&format!("{HOSTILE}{block}"));
     serves(&mut server);
-    let said = text(&succeed(coffer().args(["plugin", "inspect"]).arg(guest("needs_http")), LIMIT));
+    let said = text(&succeed(coffer().args(["plugin", "inspect"]).arg(path("needs_http")), LIMIT));
     contains(&said, &["What it asks for", "Grant http (it does not start without)", "grant \"http\" {", "scheme = \"https\""]);
-    let seal = text(&succeed(coffer().args(["plugin", "inspect"]).arg(guest("sealing_http")), LIMIT));
+    let seal = text(&succeed(coffer().args(["plugin", "inspect"]).arg(path("sealing_http")), LIMIT));
     contains(&seal, &["could learn the root key"]);
 }
 

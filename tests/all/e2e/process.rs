@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::http::Request;
 
-const START: Duration = Duration::from_secs(180);
+/// Nothing that a server does takes this long, also on a machine that is busy with other things.
+const LONG: Duration = Duration::from_secs(180);
 
 /// The checkout's root.
 pub(crate) fn root() -> PathBuf {
@@ -17,7 +18,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A program or folder that `cargo xtask` builds or fetches: by its variable, else where xtask puts it.
-fn given(variable: &str, usual: &str) -> PathBuf {
+pub(crate) fn given(variable: &str, usual: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(|| root().join(usual), PathBuf::from);
     assert!(path.exists(), "{} is missing: run `cargo xtask test`, or `cargo xtask build` and `cargo xtask fetch` once", path.display());
     path
@@ -33,7 +34,7 @@ pub(crate) fn coffer() -> Command {
 
 /// The built filesystem component.
 pub(crate) fn component() -> PathBuf {
-    given("GUESTS_DIR", "target/guests").join("filesystem.wasm")
+    crate::runtime::path("filesystem")
 }
 
 /// The real `bao`.
@@ -116,7 +117,7 @@ impl Server {
         let begin = Instant::now();
         while server.try_call("GET", "sys/seal-status", None).is_err() {
             let ended = server.child.try_wait().unwrap();
-            assert!(ended.is_none() && begin.elapsed() < START, "the server does not answer ({ended:?}):\n{}", server.log());
+            assert!(ended.is_none() && begin.elapsed() < LONG, "the server does not answer ({ended:?}):\n{}", server.log());
             std::thread::sleep(Duration::from_millis(5));
         }
         server
@@ -136,12 +137,17 @@ impl Server {
         Self { child, agent, address: address.to_owned(), token: String::new(), log, _dir: dir }
     }
 
+    /// Our server with this configuration, whose plain listener is at the address.
+    pub(crate) fn configured(config: &Path, address: &str, log: PathBuf) -> Self {
+        Self::start(coffer().args(["server", "--config"]).arg(config), &format!("http://{address}"), log, None)
+    }
+
     /// Our server on a directory below `dir`, one plain listener; `more` is added to the configuration.
     pub(crate) fn on(dir: &Path, more: &str) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let config = dir.join("coffer.hcl");
         fs::write(&config, configuration(dir, &address) + more).unwrap();
-        Self::start(coffer().args(["server", "--config"]).arg(&config), &format!("http://{address}"), dir.join("log"), None)
+        Self::configured(&config, &address, dir.join("log"))
     }
 
     /// Our server on a table of the DynamoDB at the endpoint, which it makes if it is missing; its files are below `dir`.
@@ -153,7 +159,7 @@ impl Server {
         );
         let config = dir.join("coffer.hcl");
         fs::write(&config, storage + &listener(&address)).unwrap();
-        Self::start(coffer().args(["server", "--config"]).arg(&config), &format!("http://{address}"), dir.join("log"), None)
+        Self::configured(&config, &address, dir.join("log"))
     }
 
     /// Our development server, with the root token `root`.
@@ -224,7 +230,7 @@ impl Server {
     pub(crate) fn until_active(&self) {
         let begin = Instant::now();
         while self.call("GET", "sys/health", None).0 != 200 {
-            assert!(begin.elapsed() < START, "the server does not become active:\n{}", self.log());
+            assert!(begin.elapsed() < LONG, "the server does not become active:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -257,6 +263,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits for something that must come true.
+pub(crate) fn until(what: &str, server: &Server, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < LONG, "waited {LONG:?} for {what}:\n{}", server.log());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

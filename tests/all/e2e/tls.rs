@@ -6,13 +6,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
-use super::process::{Server, bao, coffer, finish, free_port, text};
+use super::process::{Server, bao, coffer, finish, free_port, text, until};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -65,14 +65,6 @@ fn start(dir: &Path, port: u16) -> Server {
     let config = dir.join("coffer.hcl");
     fs::write(&config, text).unwrap();
     Server::spawn(coffer().args(["server", "--config"]).arg(&config), &format!("https://127.0.0.1:{port}"), dir.join("log"), None)
-}
-
-fn until(what: &str, server: &Server, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < LIMIT, "waited for {what}:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
 use super::*;
-use crate::e2e::process::{Server, coffer, component, free_port, succeed};
+use crate::e2e::process::{Server, coffer, free_port, succeed};
 
 #[test]
 fn a_server_keeps_its_secrets_in_etcd() {
@@ -19,7 +19,7 @@ fn a_server_keeps_its_secrets_in_etcd() {
     fs::create_dir(&plugins).unwrap();
     fs::set_permissions(&plugins, fs::Permissions::from_mode(0o755)).unwrap();
     let file = plugins.join("etcd.wasm");
-    fs::copy(component().with_file_name("etcd.wasm"), &file).unwrap();
+    fs::copy(crate::runtime::path("etcd"), &file).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     succeed(coffer().args(["plugin", "pin", "etcd", "--directory"]).arg(&plugins), Duration::from_secs(180));
 
@@ -34,10 +34,7 @@ fn a_server_keeps_its_secrets_in_etcd() {
     let path = root.path().join("coffer.hcl");
     fs::write(&path, config).unwrap();
 
-    let start = || {
-        let log = root.path().join("log");
-        Server::start(coffer().args(["server", "--config"]).arg(&path), &format!("http://{address}"), log, None)
-    };
+    let start = || Server::configured(&path, &address, root.path().join("log"));
     let mut server = start();
     let keys = server.initialise(1, 1);
     server.done("POST", "sys/mounts/kv", Some(json!({"type": "kv", "options": {"version": "2"}})));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use cofferdam_backend::Storage;
-use cofferdam_tests::native::Native;
+use cofferdam_test_support::native::Native;
 
 use super::{guest, open};
 use crate::conformance::{delete, get, list, put, scan};

@@ -16,7 +16,8 @@ use super::cluster::{LONG, name};
 use super::journal::story;
 use crate::e2e::process::{Server, coffer, free_port};
 
-const TIMES: &str = r#"ttl = "3s" renew = "500ms" retry = "200ms" margin = "800ms" step_down_pause = "2s""#;
+/// Leases short enough to outlast.
+pub(crate) const TIMES: &str = r#"ttl = "3s" renew = "500ms" retry = "200ms" margin = "800ms" step_down_pause = "2s""#;
 /// TTL and margin.
 const SILENCE: Duration = Duration::from_millis(3_800);
 const WRITERS: usize = 2;

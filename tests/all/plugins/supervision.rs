@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{LONG, Place, digest, guest, plugin, until};
-use crate::e2e::process::{Server, coffer, finish, text};
+use super::{LONG, Place, digest, plugin};
+use crate::e2e::process::{Server, coffer, finish, text, until};
+use crate::runtime::bytes;
 
 /// What the server says of itself to anybody: health, seal status, metrics and the command `status`.
 fn said(server: &Server) -> (u16, Value, Value, String) {
@@ -19,7 +20,7 @@ fn metrics(server: &Server) -> String {
 
 /// Goes through a trouble that ends each call with this error, until it is over.
 fn suffer(trouble: &str, case: &str, failing: &[u16]) {
-    let component = guest("fragile");
+    let component = bytes("fragile");
     let place = Place::new("fragile", &component);
     place.pin();
     place.configure("  limits {\n    call = \"1s\"\n    open = \"20s\"\n  }", "", "data");
@@ -84,13 +85,13 @@ fn a_backend_that_hangs_is_quarantined_and_comes_back_when_the_cause_has_gone() 
 
 #[test]
 fn the_storages_trouble_is_not_the_seals() {
-    let place = Place::new("fragile", &guest("fragile"));
+    let place = Place::new("fragile", &bytes("fragile"));
     place.pin();
     let config = place.configure("", "", "data");
     let sealing = place.path("plugins/sealing.wasm");
-    std::fs::write(&sealing, guest("sealing")).unwrap();
+    std::fs::write(&sealing, bytes("sealing")).unwrap();
     let text = std::fs::read_to_string(&config).unwrap();
-    let seal = format!("seal \"sealing\" {{}}\nplugin \"seal\" \"sealing\" {{\n  sha256 = \"{}\"\n}}\n", digest(&guest("sealing")));
+    let seal = format!("seal \"sealing\" {{}}\nplugin \"seal\" \"sealing\" {{\n  sha256 = \"{}\"\n}}\n", digest(&bytes("sealing")));
     std::fs::write(&config, text + &seal).unwrap();
     let mut server = place.start();
     let made = server.done("PUT", "sys/init", Some(json!({"recovery_shares": 1, "recovery_threshold": 1})));
@@ -105,8 +106,8 @@ fn the_storages_trouble_is_not_the_seals() {
         server.call("GET", "sys/health", None).1["plugins"] == json!({"storage/fragile": "quarantined: breach"})
     });
     // The seal is replaced and answers meanwhile; SIGHUP asks for no token, which the storage would have to know.
-    let other = super::variant(&guest("sealing"), 1);
-    let text = std::fs::read_to_string(&config).unwrap().replace(&digest(&guest("sealing")), &digest(&other));
+    let other = super::variant(&bytes("sealing"), 1);
+    let text = std::fs::read_to_string(&config).unwrap().replace(&digest(&bytes("sealing")), &digest(&other));
     std::fs::write(&config, text).unwrap();
     std::fs::write(&sealing, &other).unwrap();
     std::fs::remove_file(place.path("data/trouble")).unwrap();

@@ -1,7 +1,6 @@
 //! Server processes of the benchmark: ours and the real one.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use cofferdam_emulator::free_port;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
@@ -45,18 +45,6 @@ pub(crate) struct Server {
     child: Owned,
     pub(crate) address: String,
     pub(crate) token: String,
-}
-
-/// A loopback port that was free a moment ago, and so was the one after it.
-pub(crate) fn free_port() -> Result<u16> {
-    for _ in 0..1000 {
-        let first = TcpListener::bind("127.0.0.1:0")?;
-        let port = first.local_addr()?.port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no two free ports in a row")
 }
 
 impl Server {

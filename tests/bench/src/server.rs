@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use cofferdam_emulator::free_port;
 
 use crate::Bench;
 use crate::load::drive;
-use crate::process::{Server, free_port};
+use crate::process::Server;
 use crate::row::{Judge, Row};
 use crate::sample::median;
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ pub fn seed() -> u64 {
 
 /// Tries the target's own inputs, and then others made of them, for about this long. How many, or the first that it does not stand.
 ///
-/// Memory is that of the process: nothing else should run meanwhile.
+/// Memory is that of the process: one drive or replay waits for another, and nothing else should run meanwhile.
 pub fn drive(target: &Target, budget: Duration, seed: u64) -> Result<u64, Finding> {
     let target = *target;
     watch(target, seed, move |worker| {
@@ -76,11 +77,12 @@ pub fn drive(target: &Target, budget: Duration, seed: u64) -> Result<u64, Findin
         let beginnings = short.flat_map(|input| (0..input.len()).filter_map(|len| input.get(..len)));
         let given: Vec<Vec<u8>> = seeds.iter().map(Vec::as_slice).chain(beginnings).map(<[u8]>::to_vec).collect();
         for batch in given.chunks(BATCH) {
-            worker.batch(batch.to_vec())?;
+            worker.batch(batch)?;
         }
         let mut mutator = Mutator::new(seed, seeds, target.words);
         while Instant::now() < until {
-            worker.batch((0..BATCH).map(|_| mutator.next()).collect())?;
+            let batch: Vec<Vec<u8>> = (0..BATCH).map(|_| mutator.next()).collect();
+            worker.batch(&batch)?;
         }
         Ok(worker.count)
     })
@@ -100,19 +102,21 @@ pub fn replay(target: &Target, directory: &Path) -> Result<u64, Finding> {
     })?;
     watch(*target, 0, move |worker| {
         // One by one, so that memory is counted for each.
-        inputs.into_iter().try_for_each(|input| worker.batch(vec![input])).map(|()| worker.count)
+        inputs.iter().try_for_each(|input| worker.batch(from_ref(input))).map(|()| worker.count)
     })
 }
 
 /// What the target is given now, and since when.
 type Now = Arc<Mutex<Option<(Instant, Vec<u8>)>>>;
 
-fn lock(now: &Now) -> MutexGuard<'_, Option<(Instant, Vec<u8>)>> {
-    now.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Has `work` done by a thread of its own, and looks that it goes on.
 fn watch(target: Target, seed: u64, work: impl FnOnce(&mut Worker) -> Result<u64, Finding> + Send + 'static) -> Result<u64, Finding> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = lock(&TURN);
     let now = Now::default();
     let (done, result) = mpsc::channel();
     let trace = std::env::var_os("COFFER_FUZZ_TRACE").map(PathBuf::from);
@@ -154,9 +158,9 @@ impl Worker {
     }
 
     /// Tries some inputs, and looks at the memory after all of them.
-    fn batch(&mut self, inputs: Vec<Vec<u8>>) -> Result<(), Finding> {
+    fn batch(&mut self, inputs: &[Vec<u8>]) -> Result<(), Finding> {
         let before = hold::peak();
-        for input in &inputs {
+        for input in inputs {
             self.one(input)?;
         }
         let grown = |before: Option<u64>, after: Option<u64>| after.zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
@@ -164,7 +168,7 @@ impl Worker {
         if taken <= MUCH {
             return Ok(());
         }
-        for input in &inputs {
+        for input in inputs {
             let (forgotten, before) = (hold::forget_peak(), hold::held());
             self.one(input)?;
             let taken = grown(before, hold::peak());

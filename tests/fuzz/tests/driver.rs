@@ -1,14 +1,11 @@
 //! The driver finds what it is for: a target that panics, one that is slow, one that takes memory. And it finds the same again.
 
 use std::hint::black_box;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cofferdam_fuzz::{Target, drive, replay};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Memory is that of the process.
-static TURN: Mutex<()> = Mutex::new(());
 /// Long enough for any machine: each of these ends with its finding.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -52,7 +49,6 @@ fn greedy(input: &[u8]) {
 
 #[test]
 fn a_planted_panic_is_found_and_found_again() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let finding = drive(&of(panics), LONG, 7).unwrap_err();
     assert!(finding.what.contains("planted") && has(&finding.input, "else"), "{finding}");
     assert_eq!(drive(&of(panics), LONG, 7).unwrap_err(), finding);
@@ -74,21 +70,18 @@ fn a_planted_panic_is_found_and_found_again() {
 
 #[test]
 fn a_slow_input_is_found() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let finding = drive(&of(slow), LONG, 1).unwrap_err();
     assert!(finding.what.contains("of the processor") && has(&finding.input, "((("), "{finding}");
 }
 
 #[test]
 fn an_input_that_takes_memory_is_found() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let finding = drive(&of(greedy), LONG, 1).unwrap_err();
     assert!(finding.what.contains("MiB of memory") && has(&finding.input, "else"), "{finding}");
 }
 
 #[test]
 fn a_target_that_stands_everything_has_no_finding() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let count = drive(&of(|input| _ = black_box(input).len()), Duration::from_secs(1), 1).unwrap();
     assert!(count > 20, "{count}");
 }

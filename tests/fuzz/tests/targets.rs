@@ -1,15 +1,10 @@
 //! Every target, driven for a while from the same seed (`COFFER_FUZZ_SEED` takes another, `COFFER_FUZZ_SECONDS` more time), and with what was found before.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use cofferdam_fuzz::{TARGETS, budget, drive, replay, seed};
 
-/// One target at a time, since its memory is that of the process.
-static TURN: Mutex<()> = Mutex::new(());
-
 fn driven(name: &str) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let target = TARGETS.iter().find(|target| target.name == name);
     let found = target.map(|target| drive(target, budget(), seed()).map_err(|finding| finding.to_string()));
     // Even the slowest gets through its own inputs.
@@ -64,7 +59,6 @@ targets!(
 
 #[test]
 fn what_was_found_once_is_not_found_again() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let findings = Path::new(env!("CARGO_MANIFEST_DIR")).join("findings");
     for target in TARGETS {
         if let Err(finding) = replay(target, &findings) {

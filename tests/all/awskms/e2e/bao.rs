@@ -7,7 +7,7 @@ use cofferdam_emulator::{Keys, Moto};
 use serde_json::{Value, json};
 
 use super::process::{LIMIT, Setup, awskms, initialise, json_of, kms_blob, reads, run, signed, status, strings, write};
-use crate::e2e::process::{Server, bao as bao_binary, coffer, text};
+use crate::e2e::process::{Server, bao as bao_binary, coffer, text, until};
 
 fn bao() -> Command {
     Command::new(bao_binary())
@@ -187,7 +187,7 @@ async fn another_key_takes_over_at_the_next_unseal_and_so_does_what_an_alias_is_
         setup.seals = awskms(&keys[0], signed.0.endpoint(), "  previous_key_ids = []\n");
         let token = server.token.clone();
         let server = setup.start();
-        super::process::until("the refusal of another key", &server, LIMIT, || server.log().contains("previous_key_ids"));
+        until("the refusal of another key", &server, || server.log().contains("previous_key_ids"));
         assert_eq!(status(&server)["sealed"], true);
         drop(server);
         setup.seals = awskms(&keys[0], signed.0.endpoint(), &format!("  previous_key_ids = [\"{}\"]\n", keys[2]));
@@ -198,7 +198,7 @@ async fn another_key_takes_over_at_the_next_unseal_and_so_does_what_an_alias_is_
 
 #[test]
 fn the_component_can_reach_kms_by_way_of_the_host_and_nothing_else() {
-    let component = crate::e2e::process::component().with_file_name("awskms.wasm");
+    let component = crate::runtime::path("awskms");
     let output = crate::e2e::process::succeed(coffer().args(["plugin", "inspect", "--format", "json"]).arg(component), LIMIT);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["can_reach"], "log, aws (if granted), clocks, random bytes", "{found}");

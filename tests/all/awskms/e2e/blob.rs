@@ -3,7 +3,8 @@
 use cofferdam_emulator::{Keys, Moto};
 use serde_json::{Value, json};
 
-use super::process::{LIMIT, Setup, awskms, generate_root, initialise, kms_blob, reads, signed, status, strings, until, write};
+use super::process::{Setup, awskms, generate_root, initialise, kms_blob, reads, signed, status, strings, write};
+use crate::e2e::process::until;
 
 fn opened(signed: &(Moto, Keys), setup: &Setup) -> Value {
     serde_json::from_str(&kms_blob(signed, &["open", setup.data().to_str().unwrap()])).unwrap()
@@ -47,7 +48,7 @@ async fn a_stranger_opens_our_blobs_and_we_open_a_strangers() {
     // A blob that holds the root key itself is not shown to a guest.
     replace(signed, &setup, &key, "0");
     let server = setup.start();
-    until("the refusal of a direct blob", &server, LIMIT, || server.log().contains("allow_direct_blob"));
+    until("the refusal of a direct blob", &server, || server.log().contains("allow_direct_blob"));
     assert_eq!(status(&server)["sealed"], true);
     drop(server);
     assert_eq!(opened(signed, &setup)["mechanism"], 0, "what was refused was changed");

@@ -5,8 +5,8 @@ use std::process::Command;
 use cofferdam_emulator::{Keys, Kms, NewKey};
 use serde_json::{Value, json};
 
-use super::process::{LIMIT, REGION, Setup, awskms, generate_root, json_of, reads, run, status, until, write};
-use crate::e2e::process::{Server, bao as bao_binary, text};
+use super::process::{REGION, Setup, awskms, generate_root, json_of, reads, run, status, write};
+use crate::e2e::process::{Server, bao as bao_binary, text, until};
 
 fn unseal(server: &Server, shares: &[String], migrate: bool) -> Value {
     let mut last = Value::Null;
@@ -22,7 +22,7 @@ fn unseal(server: &Server, shares: &[String], migrate: bool) -> Value {
 /// Starts the server, which waits for a migration; migrates with these shares, and ends it.
 fn migrate(setup: &Setup, token: &str, shares: &[String], to: &str) {
     let mut server = setup.start();
-    until("the migration mode", &server, LIMIT, || server.log().contains("entering seal migration mode"));
+    until("the migration mode", &server, || server.log().contains("entering seal migration mode"));
     let found = status(&server);
     assert_eq!((&found["migration"], &found["sealed"], &found["type"]), (&json!(true), &json!(true), &json!(to)), "{found}");
     // Without the flag a share does nothing.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cofferdam_emulator::{Keys, Moto};
 use serde_json::{Value, json};
@@ -205,15 +205,6 @@ fn decode_token(encoded: &str, otp: &str) -> String {
     let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).unwrap();
     assert_eq!(bytes.len(), otp.len(), "the token has not the password's length");
     String::from_utf8(bytes.iter().zip(otp.bytes()).map(|(one, other)| one ^ other).collect()).unwrap()
-}
-
-/// Waits for something that must come true.
-pub(super) fn until(what: &str, server: &Server, limit: Duration, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < limit, "waited {limit:?} for {what}:\n{}", server.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// `sys/seal-status`.

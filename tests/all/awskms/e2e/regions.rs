@@ -5,8 +5,8 @@ use std::process::Command;
 use cofferdam_emulator::{Keys, Kms, KmsEndpoint, NewKey};
 use serde_json::{Value, json};
 
-use super::process::{LIMIT, Setup, generate_root, initialise, reads, status, until, write};
-use crate::e2e::process::{Server, succeed};
+use super::process::{LIMIT, Setup, generate_root, initialise, reads, status, write};
+use crate::e2e::process::{Server, succeed, until};
 
 const WEST: &str = "eu-west-1";
 const NORTH: &str = "eu-north-1";
@@ -95,18 +95,18 @@ async fn either_region_alone_unseals() {
         ground.region(lost).lose();
         let mut server = ground.setup.serve(&ground.token);
         reads(&server, "kept");
-        until("the lost region in the status", &server, LIMIT, || degraded(&server, lost));
+        until("the lost region in the status", &server, || degraded(&server, lost));
         // The recovery key is under both, too.
         assert!(generate_root(&server, &ground.shares).is_some(), "{}", server.log());
         ground.back(lost).await;
-        until("the region's return in the status", &server, LIMIT, || !degraded(&server, lost));
+        until("the region's return in the status", &server, || !degraded(&server, lost));
         server.stop();
     }
     // Both lost, nothing opens: the regions are what unsealed.
     ground.west.lose();
     ground.north.lose();
     let server = ground.setup.start();
-    until("a failed unseal", &server, LIMIT, || server.log().contains("failed to unseal core"));
+    until("a failed unseal", &server, || server.log().contains("failed to unseal core"));
     assert_eq!(status(&server)["sealed"], true);
 }
 
@@ -122,10 +122,10 @@ async fn a_rekey_without_one_region_is_taken_over_by_it_when_it_returns() {
         server.stop();
         server = ground.setup.serve(&ground.token);
         reads(&server, "kept");
-        until("the degraded seal in the status", &server, LIMIT, || degraded(&server, lost));
+        until("the degraded seal in the status", &server, || degraded(&server, lost));
 
         ground.back(lost).await;
-        until("the new wrap", &server, LIMIT, || !degraded(&server, lost));
+        until("the new wrap", &server, || !degraded(&server, lost));
         server.stop();
 
         // Now that one alone opens what the rekey made.
@@ -155,7 +155,7 @@ async fn the_copy_of_before_a_rekey_is_not_used() {
         ground.back("north").await;
         ground.west.lose();
         let server = ground.setup.start();
-        until("a failed unseal", &server, LIMIT, || server.log().contains("failed to unseal core"));
+        until("a failed unseal", &server, || server.log().contains("failed to unseal core"));
         let told = if stale { "core/cofferdam/seal/stored-keys belongs to another" } else { "nothing there is of the seal \"north\"" };
         let log = server.log();
         assert!(log.contains(told), "{told:?} is not in\n{log}");
@@ -167,7 +167,7 @@ async fn the_copy_of_before_a_rekey_is_not_used() {
     ground.back("north").await;
     let mut server = ground.setup.serve(&ground.token);
     reads(&server, "kept");
-    until("the new wrap", &server, LIMIT, || status(&server).get("warnings").is_none());
+    until("the new wrap", &server, || status(&server).get("warnings").is_none());
     server.stop();
     ground.west.lose();
     reads(&ground.setup.serve(&ground.token), "kept");

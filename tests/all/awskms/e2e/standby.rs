@@ -3,8 +3,9 @@
 use cofferdam_emulator::{Keys, Kms, Mini, NewKey, Proxy};
 use serde_json::{Value, json};
 
-use super::process::{LIMIT, REGION, Setup, awskms, generate_root, reads, status, strings, until};
-use crate::e2e::process::Server;
+use super::process::{REGION, Setup, awskms, generate_root, reads, status, strings};
+use crate::e2e::process::{Server, until};
+use crate::ha::processes::TIMES;
 
 fn health(server: &Server) -> u16 {
     server.call("GET", "sys/health", None).0
@@ -12,8 +13,7 @@ fn health(server: &Server) -> u16 {
 
 fn setup(table: &Proxy, kms: &Kms, key: &str) -> Setup {
     let mut setup = Setup::table(table.endpoint(), "shared", &Keys::any()).sealed_by(&[awskms(key, kms.endpoint(), "")]);
-    let times = r#"ttl = "3s" renew = "500ms" retry = "200ms" margin = "800ms" step_down_pause = "2s""#;
-    setup.storage = setup.storage.replace("\n}\n", &format!("\n  ha_enabled = \"true\"\n  ha {{ {times} }}\n}}\n"));
+    setup.storage = setup.storage.replace("\n}\n", &format!("\n  ha_enabled = \"true\"\n  ha {{ {TIMES} }}\n}}\n"));
     setup
 }
 
@@ -26,11 +26,11 @@ async fn a_standby_unseals_itself_and_takes_over_what_the_leader_rekeyed() {
     let made = leader.done("PUT", "sys/init", Some(json!({"recovery_shares": 2, "recovery_threshold": 2})));
     let shares = strings(&made["recovery_keys_base64"]);
     made["root_token"].as_str().unwrap().clone_into(&mut leader.token);
-    until("a leader", &leader, LIMIT, || health(&leader) == 200);
+    until("a leader", &leader, || health(&leader) == 200);
     super::process::write(&leader, "kept");
     let mut standby = other.start();
     standby.token.clone_from(&leader.token);
-    until("the standby", &standby, LIMIT, || health(&standby) == 429);
+    until("the standby", &standby, || health(&standby) == 429);
     assert_eq!(status(&standby)["sealed"], false);
 
     // The root key is another one now, and the standby has the old one.
@@ -43,15 +43,15 @@ async fn a_standby_unseals_itself_and_takes_over_what_the_leader_rekeyed() {
     leader.done("PUT", "sys/rotate", None);
     leader.done("POST", "kv/entry", Some(json!({"value": "later"})));
     leader.kill();
-    until("the new leader", &standby, LIMIT, || health(&standby) == 200);
+    until("the new leader", &standby, || health(&standby) == 200);
     reads(&standby, "later");
     assert!(generate_root(&standby, &shares).is_some());
 
     // The one that was killed comes back without anybody, too.
     let mut back = one.start();
     back.token.clone_from(&standby.token);
-    until("its return", &back, LIMIT, || health(&back) == 429);
+    until("its return", &back, || health(&back) == 429);
     standby.stop();
-    until("its turn", &back, LIMIT, || health(&back) == 200);
+    until("its turn", &back, || health(&back) == 200);
     reads(&back, "later");
 }

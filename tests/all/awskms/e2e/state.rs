@@ -6,8 +6,8 @@ use std::process::Command;
 use cofferdam_emulator::{Keys, Kms, NewKey};
 use serde_json::json;
 
-use super::process::{LIMIT, REGION, Setup, awskms, initialise, reads, status, until, write};
-use crate::e2e::process::{Server, succeed};
+use super::process::{LIMIT, REGION, Setup, awskms, initialise, reads, status, write};
+use crate::e2e::process::{Server, succeed, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_was_rolled_back_or_emptied_is_not_opened_unless_it_is_accepted() {
@@ -40,7 +40,7 @@ async fn a_store_that_was_rolled_back_or_emptied_is_not_opened_unless_it_is_acce
     let told = |server: &Server| {
         server.log().lines().any(|line| line.contains("--accept-rollback") && line.contains(&state.display().to_string()))
     };
-    until("the refusal of an older store", &server, LIMIT, || told(&server));
+    until("the refusal of an older store", &server, || told(&server));
     assert_eq!(status(&server)["sealed"], true);
     drop(server);
     // Refused, nothing has changed: the newer one is still good.
@@ -54,7 +54,7 @@ async fn a_store_that_was_rolled_back_or_emptied_is_not_opened_unless_it_is_acce
     let emptied = setup.start();
     let (code, answer) = emptied.call("PUT", "sys/init", Some(json!({"recovery_shares": 1, "recovery_threshold": 1})));
     assert!(code >= 400, "a new vault was made where there was one: {answer}");
-    until("the refusal of an emptied store", &emptied, LIMIT, || told(&emptied));
+    until("the refusal of an emptied store", &emptied, || told(&emptied));
     assert_eq!(status(&emptied)["initialized"], false);
     drop(emptied);
     fs::remove_dir_all(&data).unwrap();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use cofferdam_emulator::{Keys, Kms, KmsAction, NewKey, Rule};
 use serde_json::{Value, json};
 
-use super::process::{LIMIT, REGION, Setup, awskms, initialise, reads, status, until, write};
-use crate::e2e::process::Server;
+use super::process::{REGION, Setup, awskms, initialise, reads, status, write};
+use crate::e2e::process::{Server, until};
 
 /// A store that a KMS in memory seals, whose server is not running.
 struct Ground {
@@ -40,7 +40,7 @@ impl Ground {
         begin(self);
         self.kms.take();
         let mut server = self.setup.start();
-        until(what, &server, LIMIT, || !failures(&server).is_empty());
+        until(what, &server, || !failures(&server).is_empty());
         let failure = failures(&server)[0].clone();
         for part in told.iter().copied().chain(["again_in_ms"]) {
             assert!(failure.contains(part), "{what}: {part:?} is not in\n{failure}");
@@ -66,7 +66,7 @@ impl Ground {
         assert!(after - before <= (later - tries + 1) * 12, "{what}: {} calls in {} tries", after - before, later - tries);
         end(self);
         server.token.clone_from(&self.token);
-        until(&format!("the end of: {what}"), &server, LIMIT, || server.call("GET", "sys/health", None).0 == 200);
+        until(&format!("the end of: {what}"), &server, || server.call("GET", "sys/health", None).0 == 200);
         reads(&server, "kept");
         assert_eq!(status(&server).get("warnings"), None, "{what}");
         server.stop();
@@ -123,10 +123,10 @@ async fn a_fault_that_lasts_is_no_storm() {
     let ground = ground().await;
     ground.kms.rule(Rule::new(KmsAction::Status(503)));
     let server = ground.setup.start();
-    until("the first try", &server, LIMIT, || !failures(&server).is_empty());
+    until("the first try", &server, || !failures(&server).is_empty());
     let begun = Instant::now();
     std::thread::sleep(Duration::from_secs(7));
-    until("the third try", &server, LIMIT, || failures(&server).len() >= 3);
+    until("the third try", &server, || failures(&server).len() >= 3);
     let (calls, tries) = (ground.kms.calls().len(), failures(&server).len());
     // Pauses of at least 0.5, 1, 2 and 4 s lie between them, and so on.
     let most = 2 + (0..16).take_while(|number| Duration::from_millis((1000 << number) - 500) <= begun.elapsed()).count();
@@ -195,7 +195,7 @@ async fn a_start_without_instance_metadata_takes_two_seconds_more_at_most() {
         }
     }
     assert!(taken < usual + Duration::from_secs(3), "{taken:?} instead of {usual:?}");
-    until("the missing credentials", &server, LIMIT, || failures(&server).iter().any(|line| line.contains("credentials")));
+    until("the missing credentials", &server, || failures(&server).iter().any(|line| line.contains("credentials")));
     assert_eq!(status(&server)["sealed"], true);
 }
 
@@ -208,11 +208,11 @@ async fn an_endpoint_that_nobody_listens_at_is_tried_again() {
     setup.seals = awskms(&ground.key, &url, "");
     drop(endpoint);
     let mut server = setup.start();
-    until("the refused connection", &server, LIMIT, || {
+    until("the refused connection", &server, || {
         server.log().lines().any(|line| line.contains("connection refused") && line.contains(&format!("endpoint={url}")))
     });
     let _again = ground.kms.listen(port).await.unwrap();
-    until("the end", &server, LIMIT, || server.call("GET", "sys/health", None).0 == 200);
+    until("the end", &server, || server.call("GET", "sys/health", None).0 == 200);
     server.token.clone_from(&ground.token);
     reads(&server, "kept");
 }

@@ -10,13 +10,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use cofferdam_emulator::free_port;
 use cofferdam_vault::seal::HealthTimes;
 use serde_json::{Value, json};
 
 use super::endpoint::{Counts, Endpoint};
 use super::{ACCESS_KEY, ALIAS, REGION, SECRET_KEY};
 use crate::Bench;
-use crate::process::{Server, free_port};
+use crate::process::Server;
 use crate::row::Row;
 use crate::sample::median;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::process::{LIMIT, REGION, Setup, awskms, generate_root, reads, status, write};
 use super::ground::{Ground, Kind};
 use super::{ask, at_every_change, kms, on_both, sealed_by_kms};
-use crate::e2e::process::Server;
+use crate::e2e::process::{Server, until};
 
 /// Gives shares for the migration; the last answer.
 fn migrate(server: &Server, shares: &[String]) -> Option<Value> {
@@ -115,7 +115,7 @@ async fn to_another_key(kind: Kind) {
     // The control of the last check: without the migration the new key alone opens nothing, since it may not ask for the old one.
     ground.setup.seals = awskms(&other, kms.endpoint(), "  previous_key_ids = []\n");
     let server = ground.setup.start();
-    super::super::process::until("a failed unseal", &server, LIMIT, || server.log().contains("failed to unseal core"));
+    until("a failed unseal", &server, || server.log().contains("failed to unseal core"));
     assert_eq!(status(&server)["sealed"], true);
 }
 
