@@ -181,20 +181,6 @@ mod tests {
     }
 
     #[test]
-    fn tmp_help() {
-        let mut command = Arguments::command();
-        command.build();
-        let plugin = command.find_subcommand_mut("plugin").unwrap();
-        let mut text = String::new();
-        for name in ["pin", "pull"] {
-            let sub = plugin.find_subcommand_mut(name).unwrap();
-            text += &format!("== plugin {name} -h\n{}", sub.render_help());
-            text += &format!("== plugin {name} --help\n{}", sub.render_long_help());
-        }
-        std::fs::write("/tmp/m5/help-new.txt", text).unwrap();
-    }
-
-    #[test]
     fn the_commands_are_consistent() {
         Arguments::command().debug_assert();
     }
