@@ -21,6 +21,8 @@ mod ha;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod locks;
 #[cfg(test)]
 mod plugins;

@@ -110,7 +110,7 @@ async fn opening_tells_each_thing_that_is_wrong_with_the_key() {
     let begun = Instant::now();
     let (case, text) = self::closed(open(&gone, Opening::default()).await);
     assert!(case == "unavailable" && text.contains("KMS cannot be reached"), "{case}: {text}");
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     // What an emulator leaves out of a description is no error.
     let terse = json!({"AWSAccountId": ACCOUNT, "KeyId": arn.rsplit('/').next(), "Arn": arn, "Enabled": true});
     kms.rule(Rule::new(KmsAction::Answer("KeyMetadata", terse)));
@@ -254,7 +254,7 @@ async fn passing_trouble_is_not_seen_and_lasting_trouble_does_not_storm() {
         let (found, text) = told(unwrap(&*seal, &wrapped).await.unwrap_err());
         assert_eq!(found, case, "{action:?}: {text}");
         assert!(kms.count("Decrypt") <= 12, "{action:?}: {} requests", kms.count("Decrypt"));
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     }
 }
 

@@ -15,7 +15,7 @@ use crate::filesystem::guest;
 /// How the child knows that it is one, and where to write.
 const DIRECTORY: &str = "COFFERDAM_TEST_KILL_DIRECTORY";
 
-const KILLS: u64 = 50;
+const KILLS: usize = 50;
 const WRITERS: usize = 4;
 
 fn key_of(writer: usize, number: usize) -> String {
@@ -61,8 +61,8 @@ fn say(line: &str) {
     std::io::stderr().write_all(format!("\nACK {line}\n").as_bytes()).unwrap();
 }
 
-/// Kills a child after a while. Returns, for each writer, the last number acknowledged.
-fn round(directory: &Path, delay: Duration) -> Vec<Option<usize>> {
+/// Kills a child after so many acknowledgements and a moment. Returns, for each writer, the last number acknowledged.
+fn round(directory: &Path, acknowledgements: usize, moment: Duration) -> Vec<Option<usize>> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::kill::storm", "--ignored", "--nocapture", "--test-threads=1"])
         .env(DIRECTORY, directory)
@@ -72,23 +72,22 @@ fn round(directory: &Path, delay: Duration) -> Vec<Option<usize>> {
         .spawn()
         .unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap());
-    // The clock starts with the first write, however long the start takes.
-    let mut first = String::new();
     let mut before = String::new();
-    while !first.starts_with("ACK") {
-        first.clear();
-        assert!(said.read_line(&mut first).unwrap() > 0, "the child ended by itself: {before}");
-        before.push_str(&first);
+    let mut seen = 0;
+    while seen < acknowledgements {
+        let begin = before.len();
+        assert!(said.read_line(&mut before).unwrap() > 0, "the child ended by itself: {before}");
+        seen += usize::from(before.get(begin..).is_some_and(|line| line.starts_with("ACK")));
     }
     let reader = std::thread::spawn(move || {
         let mut rest = String::new();
         said.read_to_string(&mut rest).unwrap();
         rest
     });
-    std::thread::sleep(delay);
+    std::thread::sleep(moment);
     child.kill().unwrap();
     child.wait().unwrap();
-    let said = first + &reader.join().unwrap();
+    let said = before + &reader.join().unwrap();
     assert!(!said.contains("panicked"), "{said}");
     let mut last = vec![None; WRITERS];
     for line in said.lines().filter_map(|line| line.strip_prefix("ACK ")) {
@@ -145,8 +144,9 @@ async fn fifty_kills_lose_no_acknowledged_write() {
     for kill in 0..KILLS {
         let directory = crate::filesystem::directory();
         let path = directory.path().to_owned();
-        // From the very beginning to some hundreds of writes later.
-        let last = tokio::task::spawn_blocking(move || round(&path, Duration::from_millis(kill * 3))).await.unwrap();
+        // From the very beginning to hundreds of writes later, at any moment of a write.
+        let (acknowledgements, moment) = (1 + kill * 6, Duration::from_micros(700 * (kill as u64 % 11)));
+        let last = tokio::task::spawn_blocking(move || round(&path, acknowledgements, moment)).await.unwrap();
         acknowledged += last.iter().map(|last| last.map_or(0, |last| last + 1)).sum::<usize>();
         let storage = guest(directory.path()).await;
         check(&*storage, &last).await;
@@ -154,5 +154,5 @@ async fn fifty_kills_lose_no_acknowledged_write() {
             std::fs::read_dir(directory.path().join(".cofferdam")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "left over: {left:?}");
     }
-    assert!(acknowledged > KILLS as usize * 2, "only {acknowledged} writes in all: no storm");
+    assert!(acknowledged > KILLS * KILLS, "only {acknowledged} writes in all: no storm");
 }

@@ -41,7 +41,8 @@ async fn a_missing_table_is_made_as_vault_makes_it_and_waited_for() {
     });
     expected["BillingMode"] = json!("PROVISIONED");
     assert_eq!(sent(&requests, "CreateTable"), [expected]);
-    assert!(sent(&requests, "DescribeTable").len() >= 3, "it was CREATING for a while");
+    // Missing, and there; in between it was CREATING, unless the machine stood still meanwhile.
+    assert!(sent(&requests, "DescribeTable").len() >= 2, "it was not waited for");
     assert!(sent(&requests, "UpdateContinuousBackups").is_empty());
 }
 

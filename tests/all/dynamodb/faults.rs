@@ -177,12 +177,11 @@ async fn a_request_that_hangs_holds_up_no_other() {
         async move { guest.get(&key("k")).await }
     });
     gate.reached_by(1).await;
-    let begin = Instant::now();
     for number in 0..20 {
         put(&*guest, &format!("n/{number}"), "v").await;
         assert_eq!(get(&*guest, "k").await.unwrap(), "v");
+        assert!(number > 0 || !hanging.is_finished(), "they waited for the one that hangs");
     }
-    assert!(begin.elapsed() < Duration::from_secs(5));
     gate.open();
     assert_eq!(hanging.await.unwrap().unwrap().unwrap(), "v");
     for number in 0..20 {

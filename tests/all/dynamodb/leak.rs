@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Emulator, Ground, credentials, ground};
 use crate::conformance::{delete, get, key, list, put, scan};
-use crate::hostile::Lines;
+use crate::hostile::{Lines, OTHERS};
 
 /// A secret in the forms in which it could lie about. Base64 is looked for at each of the three offsets that a longer text could give it.
 fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -207,6 +207,7 @@ fn no_secret_is_where_a_guest_or_a_reader_of_the_log_could_see_it() {
         .iter()
         .fold(EnvFilter::new("trace"), |filter, target| filter.add_directive(format!("{target}=warn").parse().unwrap()));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(move || writer.clone()).finish();
+    LazyLock::force(&OTHERS);
     tracing::subscriber::with_default(subscriber, || {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let ground = ground(Emulator::Dynalite).await;

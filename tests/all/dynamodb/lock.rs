@@ -117,7 +117,7 @@ async fn a_renewal_waits_for_no_data() {
         .collect();
     tokio::time::sleep(Duration::from_millis(100)).await;
     for expires in 1..20 {
-        let renewed = tokio::time::timeout(Duration::from_secs(10), lock.renew(&key(LOCK), "me", expires)).await;
+        let renewed = tokio::time::timeout(Duration::from_secs(20), lock.renew(&key(LOCK), "me", expires)).await;
         assert!(renewed.expect("a renewal waits behind data").unwrap());
     }
     ground.proxy.clear();

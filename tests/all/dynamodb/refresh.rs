@@ -16,12 +16,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Emulator, REGION, ground};
 use crate::conformance::{get, key, put};
+use crate::late::Lateness;
 
-/// How long each set of keys lives.
-const LIFE: Duration = Duration::from_secs(6);
-
-/// What a container's agent is: keys that live for [`LIFE`], for whoever brings the token. The session token tells when they end.
-fn agent() -> (String, Arc<AtomicU32>) {
+/// What a container's agent is: keys that live for so long, for whoever brings the token. The session token tells when they end.
+fn agent(life: Duration) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let given = Arc::new(AtomicU32::new(0));
@@ -34,7 +32,7 @@ fn agent() -> (String, Arc<AtomicU32>) {
             let allowed = head.iter().any(|line| line.to_lowercase().starts_with("authorization:") && line.ends_with("let me in"));
             let (status, body) = if allowed && head[0].starts_with("GET /keys") {
                 let number = count.fetch_add(1, Ordering::SeqCst);
-                let end = OffsetDateTime::now_utc() + LIFE;
+                let end = OffsetDateTime::now_utc() + life;
                 let keys = json!({
                     "AccessKeyId": format!("ASIA{number:016}"),
                     "SecretAccessKey": format!("secret-{number}"),
@@ -57,17 +55,20 @@ fn agent() -> (String, Arc<AtomicU32>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_across_a_refresh() {
-    let (agent, given) = agent();
+    let (agent, given) = agent(Duration::from_secs(6));
+    let late = Lateness::measure();
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let me in")];
     let credentials = Credentials::open(Identity::default(), REGION, &Sources::of(variables)).await.unwrap();
     let ground = ground(Emulator::Mini).await;
     let binding = ground.binding(credentials, TableSpec::new(""), None);
     // No retries: what a refresh would break is seen.
     let guest = ground.open_through(binding, &[("dynamodb_max_retries", "0")], None, 8).await.unwrap();
-    let end = Instant::now() + 2 * LIFE + Duration::from_secs(1);
+    let begun = Instant::now();
     let puts = join_all((0..8).map(async |worker| {
-        let mut count = 0;
-        while Instant::now() < end {
+        let mut count = 0_u32;
+        // A while over the second refresh, however late that comes.
+        while given.load(Ordering::SeqCst) < 3 || count == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(120), "nothing was refreshed");
             put(&*guest, &format!("w/{worker}"), count.to_string()).await;
             assert_eq!(get(&*guest, &format!("w/{worker}")).await.unwrap(), count.to_string().as_bytes());
             count += 1;
@@ -77,25 +78,28 @@ async fn no_request_fails_across_a_refresh() {
     }))
     .await;
     let mut tokens: Vec<String> = Vec::new();
+    // What was signed in time may be under way while the machine stands still.
+    let late = late.so_far().as_nanos();
     for request in ground.proxy.take() {
         let token = request.header("x-amz-security-token").to_owned();
         let ends: u128 = token.strip_prefix("token-").unwrap().parse().unwrap();
         let at = request.at.duration_since(UNIX_EPOCH).unwrap().as_nanos();
-        assert!(at < ends, "a request went out with keys that had expired {} ms before", (at - ends) / 1_000_000);
+        assert!(at < ends + late, "a request went out with keys that had expired {} ms before", (at - ends) / 1_000_000);
         tokens.push(token);
     }
     tokens.sort();
     tokens.dedup();
-    assert!(tokens.len() >= 3 && puts.iter().all(|count| *count > 50), "{} sets of keys, {puts:?} puts", tokens.len());
-    // Each set was asked for once, however many were waiting for it.
-    assert!(given.load(Ordering::SeqCst) as usize <= tokens.len() + 1, "{given:?} for {}", tokens.len());
+    assert!(tokens.len() >= 2 && puts.iter().sum::<u32>() > 100, "{} sets of keys, {puts:?} puts", tokens.len());
+    // Each set was asked for once, however many were waiting for it; the last may have been used by nobody.
+    assert!(given.load(Ordering::SeqCst) as usize <= tokens.len() + 2, "{given:?} for {}", tokens.len());
     assert!(SystemTime::now() > UNIX_EPOCH);
 }
 
 /// The service says that the token has expired, before its time: new keys are got, and the request is sent with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_token_is_replaced_and_the_request_repeated() {
-    let (agent, given) = agent();
+    // They do not end by themselves here.
+    let (agent, given) = agent(Duration::from_secs(3_600));
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let me in")];
     let credentials = Credentials::open(Identity::default(), REGION, &Sources::of(variables)).await.unwrap();
     let ground = ground(Emulator::Mini).await;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::process::{Server, bao, free_port};
+use super::process::{Server, bao, free_port, until};
 
 /// A development server in memory, with the root token `root`.
 pub(crate) fn dev() -> Server {
@@ -16,12 +16,9 @@ pub(crate) fn dev() -> Server {
     server.token = "root".to_owned();
     server.until_active();
     // It mounts secret/ after it says that it is active.
-    for _ in 0..500 {
-        if server.call("GET", "sys/mounts/secret", None).0 == 200 && server.call("LIST", "secret/metadata", None).0 == 404 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until("the mount of secret/", &server, || {
+        server.call("GET", "sys/mounts/secret", None).0 == 200 && server.call("LIST", "secret/metadata", None).0 == 404
+    });
     server
 }
 

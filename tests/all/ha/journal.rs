@@ -17,13 +17,13 @@ struct Lock {
 }
 
 /// What a journal tells.
-pub(super) struct Story {
+pub(crate) struct Story {
     /// Who got the lock, one after the other.
-    pub(super) leaders: Vec<String>,
+    pub(crate) leaders: Vec<String>,
     /// Changes of entries.
-    pub(super) changes: usize,
+    pub(crate) changes: usize,
     /// Those that were made while the lock was not their maker's.
-    pub(super) foreign: Vec<Applied>,
+    pub(crate) foreign: Vec<Applied>,
 }
 
 fn identity(values: &Value, name: &str) -> String {
@@ -44,7 +44,7 @@ fn bound(change: &Applied) -> Option<String> {
 }
 
 /// Reads the journal, and fails at what may never be: a lock taken over before its time, or with strict fencing a change that is not bound to it.
-pub(super) fn story(mini: &Mini, fencing: Fencing, silence: Duration) -> Story {
+pub(crate) fn story(mini: &Mini, fencing: Fencing, silence: Duration) -> Story {
     let mut story = Story { leaders: Vec::new(), changes: 0, foreign: Vec::new() };
     let mut lock: Option<Lock> = None;
     for change in mini.journal() {

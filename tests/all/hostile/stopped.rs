@@ -7,6 +7,7 @@ use cofferdam_runtime::{BreachKind, Directory, OpenError, StorageConfig};
 use tempfile::TempDir;
 
 use super::{breach, serves, tight, timed_out};
+use crate::late::Lateness;
 use crate::runtime::{HOSTILE, RUNTIME, commit, hostile, key};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +97,7 @@ async fn refused_to_open(mode: &str) -> Error {
     let mut config = StorageConfig::new("hostile");
     config.settings = vec![("mode".to_owned(), mode.to_owned())];
     config.limits.cpu = Duration::from_millis(500);
-    config.limits.open = Duration::from_secs(3);
+    config.limits.open = Duration::from_secs(if mode == "open-sleep" { 3 } else { 60 });
     config.limits.memory = 16 << 20;
     match RUNTIME.storage(&HOSTILE, config).await {
         Err(OpenError::Guest { error, .. }) => error,
@@ -162,10 +163,7 @@ async fn the_callers_deadline_fires_even_if_the_thread_hangs_in_the_kernel() {
     let writer = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(pipe));
     writer.await.unwrap().unwrap();
     let mut again = commit(&backend, "count").await;
-    for _ in 0..20 {
-        if again.is_ok() {
-            break;
-        }
+    while again.is_err() && start.elapsed() < Duration::from_secs(60) {
         again = commit(&backend, "count").await;
     }
     assert_eq!(again.unwrap(), "1", "a fresh instance");
@@ -216,8 +214,8 @@ async fn a_healthy_backend_beside_it_does_not_notice() {
             }
         }
     });
-    let mut slowest = Duration::ZERO;
-    let mut calls = 0;
+    let (mut slowest, mut calls) = (Duration::ZERO, 0);
+    let late = Lateness::measure();
     while !storm.is_finished() {
         let start = Instant::now();
         assert_eq!(good.get(&key("k")).await.unwrap().as_deref(), Some(&b"v"[..]));
@@ -226,6 +224,7 @@ async fn a_healthy_backend_beside_it_does_not_notice() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     storm.await.unwrap();
-    assert!(calls > 100, "{calls} calls");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(calls > 100 || late.so_far() > Duration::from_secs(1), "{calls} calls");
+    // Who computes without end does so for three seconds.
+    assert!(slowest < Duration::from_secs(2) + late.so_far(), "{slowest:?}");
 }

@@ -51,8 +51,8 @@ fn calls_breaches_and_refused_sockets_are_counted_by_backend_and_outcome() {
             commit(&backend, "error-forge").await.unwrap_err();
             commit(&backend, "sockets").await.unwrap();
             commit(&backend, "log-flood").await.unwrap();
-            let nap = key("do/nap");
-            assert!(tokio::time::timeout(std::time::Duration::from_millis(5), backend.get(&nap)).await.is_err());
+            let sleep = key("do/sleep");
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(5), backend.get(&sleep)).await.is_err());
         });
     });
     let call = |operation: &str, outcome: &str| {

@@ -215,7 +215,7 @@ async fn a_request_ends_with_the_call_that_made_it() {
     // And with a call that is ended.
     let error = run(&open(|config| config.limits.call = Duration::from_millis(200)).await.1, "GET http://a.test/hang").await.unwrap_err();
     assert!(matches!(error, Error::TimedOut(_)), "{error}");
-    let (server, backend) = open(|config| config.limits.call = Duration::from_secs(1)).await;
+    let (server, backend) = open(|config| config.limits.call = Duration::from_secs(5)).await;
     assert!(matches!(run(&backend, "GET http://a.test/hang").await, Err(Error::TimedOut(_))));
     assert_eq!(server.lines(), ["GET http://a.test/hang"]);
     server.busy_with(0).await;
@@ -224,7 +224,7 @@ async fn a_request_ends_with_the_call_that_made_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_was_not_finished_is_never_sent() {
-    let (server, backend) = open(|config| (config.limits.cpu, config.limits.handles) = (Duration::from_millis(100), 200)).await;
+    let (server, backend) = open(|config| (config.limits.cpu, config.limits.handles) = (Duration::from_millis(500), 200)).await;
     for end in ["drop", "trap", "spin", "leave"] {
         for _ in 0..20 {
             let result = run(&backend, &format!("PUT http://a.test/{end} size=20000 {end}")).await;

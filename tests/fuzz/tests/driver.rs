@@ -82,6 +82,7 @@ fn an_input_that_takes_memory_is_found() {
 
 #[test]
 fn a_target_that_stands_everything_has_no_finding() {
-    let count = drive(&of(|input| _ = black_box(input).len()), Duration::from_secs(1), 1).unwrap();
-    assert!(count > 20, "{count}");
+    // More than its own inputs, as soon as the machine does not stand still for all of the time.
+    let driven = |seconds| drive(&of(|input| _ = black_box(input).len()), Duration::from_secs(seconds), 1).unwrap();
+    assert!([1, 5, 25].into_iter().any(|seconds| driven(seconds) > 20));
 }

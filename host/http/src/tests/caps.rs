@@ -63,14 +63,18 @@ async fn a_rate_holds_all_but_locks_back() {
     let grant = limited(&server, Options { per_second: 1, ..options() });
     let quick = |purpose| HttpCall::new(purpose, Duration::ZERO);
     send(&grant, get(&server.url())).await.unwrap();
-    let Err(HttpError::Unreachable(text)) = grant.send(&quick(Purpose::Mutation), get(&server.url())).await else { panic!() };
-    assert!(text.contains("more than 1 requests a second"), "{text}");
+    // Unless the machine stood still until the next turn had come.
+    let mut told = Vec::new();
+    while !told.last().is_some_and(|text: &String| text.contains("more than 1 requests a second")) {
+        assert!(told.len() < 20, "{told:?}");
+        told.push(format!("{:?}", grant.send(&quick(Purpose::Mutation), get(&server.url())).await));
+    }
     for _ in 0..5 {
         grant.send(&HttpCall::new(Purpose::Lock, LONG), get(&server.url())).await.unwrap();
     }
     // Who has time waits.
     send(&grant, get(&server.url())).await.unwrap();
-    assert_eq!(server.requests().len(), 7);
+    assert!((7..7 + told.len()).contains(&server.requests().len()), "{told:?}");
 }
 
 #[tokio::test]

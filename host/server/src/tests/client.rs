@@ -68,10 +68,12 @@ impl Client {
 
     pub(super) async fn begin(&self, method: &str, path: &str, token: Option<&str>) -> Begun {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!("{}transfer-encoding: chunked\r\n\r\n", self.head(method, path, token));
+        let head = format!("{}expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n", self.head(method, path, token));
         stream.write_all(head.as_bytes()).await.unwrap();
-        // So that the server has begun with the request.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        // Said once the server has begun with the request and looks for its body.
+        let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
         Begun(stream)
     }
 
@@ -90,7 +92,7 @@ impl Begun {
     /// Whether the server closes the connection within a while.
     pub(super) async fn closed(mut self) -> bool {
         let mut rest = Vec::new();
-        let end = tokio::time::timeout(std::time::Duration::from_secs(5), self.0.read_to_end(&mut rest)).await;
+        let end = tokio::time::timeout(std::time::Duration::from_secs(60), self.0.read_to_end(&mut rest)).await;
         matches!(end, Ok(Ok(_)) | Ok(Err(_)))
     }
 

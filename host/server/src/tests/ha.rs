@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{Running, errors, listener, options};
 use crate::ServerOptions;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
+/// Nobody loses the lead by being slow.
+const STEADY: Duration = Duration::from_secs(60);
 
 struct Server {
     running: Running,
@@ -20,14 +22,14 @@ struct Server {
     node: Node,
 }
 
-async fn start(shared: &Shared, api_addr: &str) -> Server {
+async fn start(shared: &Shared, api_addr: &str, ttl: Duration) -> Server {
     let node = shared.node(Fencing::Lease);
     let times = Times {
-        ttl: Duration::from_millis(1200),
+        ttl,
         renew: Duration::from_millis(300),
         retry: Duration::from_millis(25),
         margin: Duration::from_millis(200),
-        step_down_pause: Duration::from_secs(2),
+        step_down_pause: Duration::from_secs(20),
     };
     let ha = HaOptions { lock: Arc::new(node.clone()), lease: node.lease().clone(), times };
     let options = Options { api_addr: api_addr.to_owned(), ha: Some(ha), ..options() };
@@ -38,8 +40,8 @@ async fn start(shared: &Shared, api_addr: &str) -> Server {
 }
 
 /// An active server, a standby that knows it, and the root token.
-async fn pair(shared: &Shared, active: &str) -> (Server, Server, String) {
-    let (first, second) = (start(shared, active).await, start(shared, "https://second.example:8200").await);
+async fn pair(shared: &Shared, active: &str, ttl: Duration) -> (Server, Server, String) {
+    let (first, second) = (start(shared, active, ttl).await, start(shared, "https://second.example:8200", ttl).await);
     let sealed = first.running.client.send("GET", "sys/leader", None, "").await;
     assert_eq!((sealed.status, errors(&sealed)), (503, json!(["Vault is sealed"])));
     let made = first.running.client.send("PUT", "sys/init", None, r#"{"secret_shares":1,"secret_threshold":1}"#).await;
@@ -62,7 +64,7 @@ async fn pair(shared: &Shared, active: &str) -> (Server, Server, String) {
 
 #[tokio::test]
 async fn a_standby_tells_that_it_is_one_and_sends_clients_to_the_active_server() {
-    let (active, standby, root) = pair(&Shared::default(), "http://first.example:8200/vault").await;
+    let (active, standby, root) = pair(&Shared::default(), "http://first.example:8200/vault", STEADY).await;
     let (active, client, root) = (&active.running.client, &standby.running.client, Some(root.as_str()));
     assert_eq!(active.send("GET", "sys/health", None, "").await.status, 200);
     let health = client.send("GET", "sys/health", None, "").await;
@@ -100,7 +102,7 @@ async fn a_standby_tells_that_it_is_one_and_sends_clients_to_the_active_server()
 
 #[tokio::test]
 async fn a_step_down_wants_sudo_and_moves_the_leadership() {
-    let (first, second, root) = pair(&Shared::default(), "http://first.example:8200").await;
+    let (first, second, root) = pair(&Shared::default(), "http://first.example:8200", STEADY).await;
     let client = &first.running.client;
     let refused = client.send("PUT", "sys/step-down", Some("no token"), "").await;
     assert_eq!(refused.status, 403, "{refused:?}");
@@ -123,7 +125,8 @@ async fn a_step_down_wants_sudo_and_moves_the_leadership() {
 
 #[tokio::test]
 async fn without_a_leader_and_without_its_address_clients_are_told() {
-    let (active, standby, root) = pair(&Shared::default(), "").await;
+    // It loses the lead here, and not before.
+    let (active, standby, root) = pair(&Shared::default(), "", Duration::from_secs(5)).await;
     let sent = standby.running.client.send("GET", "secret/a", Some(&root), "").await;
     assert_eq!((sent.status, errors(&sent)), (500, json!(["local node not active but active cluster node not found"])));
     for server in [&active, &standby] {

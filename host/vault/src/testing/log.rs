@@ -1,12 +1,16 @@
 //! Keeps what is logged on this thread, for one test.
 
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
+
+/// Two subscribers that want nothing, for as long as the process lives. If that of a test were the only one, a line that the thread of another test is the
+/// first to log would be taken for one that nobody wants, also by the test that waits for it.
+static OTHERS: LazyLock<[Dispatch; 2]> = LazyLock::new(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
 
 /// The lines. Clones share them.
 #[derive(Clone, Default)]
@@ -15,6 +19,7 @@ pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 impl Log {
     /// Keeps what is logged until the guard is dropped.
     pub(crate) fn begin() -> (Log, DefaultGuard) {
+        LazyLock::force(&OTHERS);
         let log = Log::default();
         let guard = tracing::subscriber::set_default(log.clone());
         (log, guard)

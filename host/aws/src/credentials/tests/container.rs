@@ -23,15 +23,16 @@ async fn the_token_file_is_read_anew_for_each_refresh() {
     let path = folder.path().join("token");
     let file = write(&path, "token-one\n");
     let token = Arc::new(Mutex::new("token-one".to_owned()));
-    let server = endpoint(&token, 2.0).await;
+    let server = endpoint(&token, 3600.0).await;
     let uri = format!("{}/v1/credentials", server.url);
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file)];
     let credentials = open(Identity::default(), &sources(&variables)).await;
-    assert_eq!(shown(&credentials.get().await.unwrap()), ("ASIA1", "temporary-secret-1", Some("temporary-token-1")));
+    let first = credentials.get().await.unwrap();
+    assert_eq!(shown(&first), ("ASIA1", "temporary-secret-1", Some("temporary-token-1")));
     // The platform rotates: from now on the old token is refused.
     write(&path, "token-two");
     "token-two".clone_into(&mut token.lock().unwrap());
-    tokio::time::sleep(Duration::from_millis(2300)).await;
+    assert!(credentials.refresh_now(&first).await);
     assert_eq!(credentials.get().await.unwrap().access_key_id(), "ASIA2");
     let brought: Vec<String> = server.asked().iter().map(|asked| asked.header("authorization").to_owned()).collect();
     assert_eq!(brought, ["token-one", "token-two"]);

@@ -5,6 +5,7 @@ use http::Method;
 use super::server::Server;
 use super::services::{imds, imds_answer, on_instance, refuse};
 use super::*;
+use crate::credentials::imds::LIMIT;
 use crate::credentials::{RegionRule, region};
 
 #[tokio::test]
@@ -22,22 +23,31 @@ async fn gives_the_roles_credentials_by_version_two_alone() {
 
 #[tokio::test]
 async fn silence_is_an_error_within_its_limit_and_is_waited_for_once() {
-    let server = Server::start(|_| None).await;
-    let sources = on_instance(&server);
-    let begun = Instant::now();
-    let no_region = region(RegionRule::Kms, None, &Identity::default(), &sources).await.unwrap_err().to_string();
-    assert!(no_region.contains("hop limit") && no_region.contains("set `region`"), "{no_region}");
-    let credentials = open(Identity::default(), &sources).await;
-    let no_keys = failure(&credentials).await;
-    let took = begun.elapsed();
-    assert!(no_keys.contains("hop limit") && no_keys.contains("http-put-response-hop-limit 2"), "{no_keys}");
-    assert!(took >= Duration::from_millis(1900) && took <= Duration::from_millis(2500), "{took:?}");
+    // A machine that stands still meanwhile may let other limits end the first wait.
+    for _ in 0..5 {
+        let server = Server::start(|_| None).await;
+        let sources = on_instance(&server);
+        let begun = Instant::now();
+        let no_region = region(RegionRule::Kms, None, &Identity::default(), &sources).await.unwrap_err().to_string();
+        let credentials = open(Identity::default(), &sources).await;
+        let no_keys = failure(&credentials).await;
+        let took = begun.elapsed();
+        if took < 2 * LIMIT - Duration::from_secs(1) {
+            assert!(took >= LIMIT - Duration::from_millis(100), "{took:?}");
+            assert!(no_region.contains("hop limit") && no_region.contains("set `region`"), "{no_region}");
+            assert!(no_keys.contains("hop limit") && no_keys.contains("http-put-response-hop-limit 2"), "{no_keys}");
+            return;
+        }
+    }
+    panic!("it waits for more than its limit");
 }
 
 #[tokio::test]
 async fn nobody_there_is_an_error_at_once() {
-    // A port that was free a moment ago.
-    let url = Server::start(|_| None).await.url.clone();
+    // A port that is taken, and at which nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let credentials = open(Identity::default(), &sources(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)])).await;
     let cause = failure(&credentials).await;
     assert!(cause.starts_with(&format!("no AWS credentials from the instance metadata at {url}: ")), "{cause}");
@@ -71,8 +81,7 @@ async fn a_refused_token_is_an_error_and_the_next_attempt_gets_a_new_one() {
     assert!(cause.contains("401"), "{cause}");
     let tokens = server.count(|asked| asked.method == Method::PUT);
     refusing.store(false, std::sync::atomic::Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(credentials.get().await.unwrap().access_key_id(), "ASIA7");
+    becomes(&credentials, "ASIA7").await;
     assert!(server.count(|asked| asked.method == Method::PUT) > tokens);
 }
 

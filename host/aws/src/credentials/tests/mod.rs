@@ -49,6 +49,16 @@ async fn failure(credentials: &Arc<Credentials>) -> String {
     }
 }
 
+/// Waits until the credentials in use have this id. Until then there may be others, or none.
+async fn becomes(credentials: &Arc<Credentials>, id: &str) {
+    let there = async {
+        while !credentials.get().await.is_ok_and(|keys| keys.access_key_id() == id) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), there).await.expect("they were not replaced");
+}
+
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

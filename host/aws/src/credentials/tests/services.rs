@@ -65,6 +65,7 @@ pub(super) struct Trust {
     pub(super) external_id: Option<String>,
     /// The token that `AssumeRoleWithWebIdentity` must bring.
     pub(super) token: Arc<std::sync::Mutex<String>>,
+    /// How long what it issues first lives; what it issues later lives for an hour.
     pub(super) life: f64,
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn sts(trust: Trust) -> Server {
         match check(&trust, &action, asked) {
             Ok(()) => {
                 let number = given.fetch_add(1, Ordering::SeqCst) + 1;
-                let expiry = in_seconds(trust.life);
+                let expiry = in_seconds(if number == 1 { trust.life } else { 3600.0 });
                 ok(format!(
                     r#"<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result><Credentials><AccessKeyId>ASIASTS{number}</AccessKeyId><SecretAccessKey>sts-secret-{number}</SecretAccessKey><SessionToken>sts-token-{number}</SessionToken><Expiration>{expiry}</Expiration></Credentials></{action}Result></{action}Response>"#
                 ))

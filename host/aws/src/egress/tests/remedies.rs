@@ -43,7 +43,7 @@ async fn a_skewed_clock_is_corrected_once_and_stays_so() {
         assert_eq!(put(&aws).await.unwrap().status, 200);
         assert_eq!(server.requests().len(), 2);
         let ahead = aws.now().duration_since(SystemTime::now()).unwrap();
-        assert!(ahead > HOUR - Duration::from_secs(3) && ahead < HOUR + Duration::from_secs(3), "{ahead:?}");
+        assert!(ahead > HOUR - Duration::from_secs(60) && ahead < HOUR + Duration::from_secs(60), "{ahead:?}");
         assert_eq!(get(&aws).await.unwrap().status, 200);
         assert_eq!(server.requests().len(), 3);
     }
@@ -57,7 +57,7 @@ async fn the_machines_clock_is_injected_and_corrected_as_well() {
     assert_eq!(get(&aws).await.unwrap().status, 200);
     assert_eq!(server.requests().len(), 2);
     let off = aws.now().duration_since(SystemTime::now()).unwrap_or_else(|error| error.duration());
-    assert!(off < Duration::from_secs(3), "{off:?}");
+    assert!(off < Duration::from_secs(60), "{off:?}");
 }
 
 #[tokio::test]

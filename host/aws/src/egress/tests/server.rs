@@ -157,7 +157,7 @@ pub(crate) async fn until(happened: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it did not happen");
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it did not happen");
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: usize, log: Arc<Log>, script: Script) {

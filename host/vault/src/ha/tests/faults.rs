@@ -8,16 +8,17 @@ use super::*;
 #[tokio::test]
 async fn a_leader_that_is_cut_off_stops_before_another_takes_over() {
     for fencing in [Fencing::Lease, Fencing::Strict] {
-        let cluster = Cluster::new(2, fencing).await;
+        let cluster = Cluster::with(2, fencing, Duration::from_millis(1_200)).await;
         cluster.put("a", 1).await;
         let first = cluster.active().await;
         let (old, new) = (&cluster.servers[first], &cluster.servers[1 - first]);
         old.node.link().cut(true);
-        let cut = Instant::now();
-        until("the one that is cut off stops", || !old.active()).await;
-        assert!(!new.active());
+        until("the one that is cut off stops", || {
+            assert!(!(new.active() && old.active()), "two are active");
+            !old.active()
+        })
+        .await;
         assert!(new.core.wait_active(LONG).await);
-        assert!(cut.elapsed() >= MARGIN && cut.elapsed() <= 2 * TTL + MARGIN, "{:?}", cut.elapsed());
         assert!(matches!(old.call(&cluster.root, Operation::Read, "s/a", Value::Null).await, Err(Error::Standby)));
         cluster.put("a", 2).await;
         old.node.link().cut(false);
@@ -25,6 +26,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_takes_over() {
         assert_eq!(cluster.get("a").await, json!(2));
         // What the old one left of itself.
         until("its address is cleaned away", || cluster.leaders().len() == 1).await;
+        assert_eq!(cluster.shared.overtaken(), 0);
         cluster.shutdown().await;
     }
 }
@@ -32,19 +34,19 @@ async fn a_leader_that_is_cut_off_stops_before_another_takes_over() {
 #[tokio::test]
 async fn clocks_that_are_wrong_by_minutes_make_no_second_leader() {
     for skews in [[600, -600], [-600, 600], [0, -7200]] {
-        let cluster = Cluster::new(2, Fencing::Lease).await;
+        let cluster = Cluster::with(2, Fencing::Lease, SHORT).await;
         for (server, skew) in cluster.servers.iter().zip(skews) {
             server.node.link().skew(skew);
         }
         let first = cluster.active().await;
         let acquired = cluster.shared.acquisitions();
-        tokio::time::sleep(3 * TTL).await;
+        // Who went by the clocks would have taken it long ago.
+        cluster.renewed(12).await;
         assert!(cluster.servers[first].active());
         assert_eq!(cluster.shared.acquisitions(), acquired, "{skews:?}");
         cluster.servers[first].node.link().cut(true);
-        let cut = Instant::now();
+        // Or would wait for minutes.
         assert!(cluster.servers[1 - first].core.wait_active(LONG).await);
-        assert!(cut.elapsed() <= 2 * TTL + MARGIN, "{skews:?}: {:?}", cut.elapsed());
         cluster.shutdown().await;
     }
 }
@@ -56,7 +58,7 @@ async fn lost_answers_neither_lose_nor_block_the_lock() {
     let acquired = cluster.shared.acquisitions();
     // Renewals that took effect and had no answer.
     cluster.servers[first].node.link().lose_answers(2);
-    tokio::time::sleep(2 * TTL).await;
+    cluster.renewed(6).await;
     assert!(cluster.servers[first].active());
     assert_eq!(cluster.shared.acquisitions(), acquired);
     // An acquisition.
@@ -64,22 +66,28 @@ async fn lost_answers_neither_lose_nor_block_the_lock() {
     cluster.servers[first].core.shutdown().await;
     let waited = Instant::now();
     assert!(cluster.servers[1 - first].core.wait_active(LONG).await);
-    assert!(waited.elapsed() < TTL, "{:?}", waited.elapsed());
+    assert!(waited.elapsed() < STEADY / 2, "{:?}", waited.elapsed());
     assert_eq!(cluster.shared.acquisitions(), acquired + 1);
     cluster.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_server_whose_lock_answers_too_late_takes_its_own_lock_again() {
-    let cluster = Cluster::new(1, Fencing::Lease).await;
+    let ttl = Duration::from_millis(1_200);
+    let cluster = Cluster::with(1, Fencing::Lease, ttl).await;
     let server = &cluster.servers[0];
-    server.node.link().cut_lock(true);
-    until("the lease is over", || !server.active()).await;
-    // Longer than the lease lasts, and the lock is there afterwards, under an identity of this server.
-    server.node.link().cut_lock(false);
-    let waited = Instant::now();
-    assert!(server.core.wait_active(LONG).await);
-    assert!(waited.elapsed() < TTL, "{:?}", waited.elapsed());
+    // A stranger's it would have to see unchanged for longer than that. The machine may take its time once or twice.
+    let mut waits = Vec::new();
+    while waits.last().is_none_or(|wait| *wait >= ttl) {
+        assert!(waits.len() < 5, "{waits:?}");
+        server.node.link().cut_lock(true);
+        until("the lease is over", || !server.active()).await;
+        // Longer than the lease lasts, and the lock is there afterwards, under an identity of this server.
+        server.node.link().cut_lock(false);
+        let waited = Instant::now();
+        assert!(server.core.wait_active(LONG).await);
+        waits.push(waited.elapsed());
+    }
     cluster.put("a", 1).await;
     cluster.shutdown().await;
 }
@@ -98,8 +106,9 @@ async fn leadership_survives_data_that_does_not_move() {
             tokio::spawn(async move { call(&core, Some(&root), Operation::Update, &format!("s/{n}"), json!({"v": n})).await.map(drop) })
         })
         .collect();
-    tokio::time::sleep(4 * TTL).await;
-    assert!(cluster.servers[first].active());
+    // Data waits, and renewals do not wait behind it.
+    cluster.renewed(20).await;
+    assert!(cluster.servers[first].active() && writing.iter().all(|write| !write.is_finished()));
     cluster.servers[first].node.link().hold(Hold::None);
     for write in writing {
         write.await.unwrap().unwrap();
@@ -110,7 +119,7 @@ async fn leadership_survives_data_that_does_not_move() {
 
 /// A write that is held on its way while the lease of its server ends and another server takes over.
 async fn overtaken(fencing: Fencing, hold: Hold) -> Cluster {
-    let cluster = Cluster::new(2, fencing).await;
+    let cluster = Cluster::with(2, fencing, SHORT).await;
     cluster.put("a", 1).await;
     let first = cluster.active().await;
     let old = &cluster.servers[first];
@@ -145,7 +154,7 @@ async fn a_write_that_arrives_after_the_leases_end_is_refused_by_the_store_with_
 
 #[tokio::test]
 async fn a_lock_that_another_program_takes_ends_the_leadership_at_the_next_write() {
-    let cluster = Cluster::new(1, Fencing::Strict).await;
+    let cluster = Cluster::with(1, Fencing::Strict, SHORT).await;
     let server = &cluster.servers[0];
     let before = cluster.shared.held("core/lock").unwrap();
     cluster.shared.put_lock("core/lock", Held { identity: "vault".to_owned(), ..before });
@@ -174,7 +183,7 @@ async fn a_lock_that_vanishes_is_taken_anew() {
 #[tokio::test]
 async fn a_lock_is_not_released_while_a_write_may_still_arrive() {
     for (fencing, released) in [(Fencing::Lease, false), (Fencing::Strict, true)] {
-        let cluster = Cluster::new(2, fencing).await;
+        let cluster = Cluster::with(2, fencing, SHORT).await;
         let first = cluster.active().await;
         let old = &cluster.servers[first];
         // The answer to a write is lost: nobody knows whether it is still on its way.

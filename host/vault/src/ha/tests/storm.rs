@@ -47,7 +47,7 @@ async fn storm(fencing: Fencing, seed: u64) {
     let shared = Shared::default();
     // A short lease, so that it ends often.
     let (ttl, margin) = (Duration::from_millis(300), Duration::from_millis(250));
-    let servers = (0..3).map(|number| server_with(&shared, fencing, number, ttl, margin)).collect();
+    let servers = (0..3).map(|number| server(&shared, fencing, number, Times { ttl, renew: ttl / 4, margin, ..times(ttl) })).collect();
     let cluster = Arc::new(Cluster::of(shared, servers).await);
     let over = Arc::new(AtomicBool::new(false));
     let two = Arc::new(AtomicU64::new(0));

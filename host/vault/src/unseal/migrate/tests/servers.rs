@@ -13,7 +13,7 @@ use crate::ha::{HaOptions, Times};
 use crate::logical::Operation;
 use crate::seal::Retry;
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Tried again at once.
 fn soon(seals: &[&AutoSeal], disabled: Option<&AutoSeal>) -> SealOptions {
@@ -136,7 +136,8 @@ struct Server {
 
 fn server(shared: &Shared, seal: SealOptions) -> Server {
     let node = shared.node(Fencing::Strict);
-    let ttl = Duration::from_millis(1200);
+    // Nobody loses the lock by being slow: where another takes it, it was given up.
+    let ttl = Duration::from_secs(60);
     let times =
         Times { ttl, renew: ttl / 4, retry: Duration::from_millis(25), margin: ttl / 4, step_down_pause: Duration::from_millis(100) };
     let ha = HaOptions { lock: Arc::new(node.clone()), lease: node.lease().clone(), times };
