@@ -38,6 +38,12 @@ impl Service {
         service
     }
 
+    /// Another way to the same keys: what fails by the one works by the other.
+    pub(crate) fn twin(&self) -> Service {
+        let state = self.state();
+        Service(Arc::new(Mutex::new(State { keys: state.keys.clone(), current: state.current.clone(), ..State::default() })))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -136,28 +136,33 @@ impl Inner {
 
     /// The secret, from the first service that decrypts it; none if there is none. The error is that of the preferred service, as far as it was asked.
     pub(super) async fn open_kept(&self, kept: &Kept) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let Some(blobs) = self.blobs(kept).await? else { return Ok(None) };
+        self.open_kept_by_any(kept).await?.map_err(|failures| {
+            let asked = failures.iter().position(|error| matches!(error, Error::Seal { .. })).unwrap_or(0);
+            failures.into_iter().nth(asked).unwrap_or_else(|| Error::Internal("no key service is configured".to_owned()))
+        })
+    }
+
+    /// The same, with the errors of all services if none decrypts it.
+    pub(super) async fn open_kept_by_any(&self, kept: &Kept) -> Result<Result<Option<Zeroizing<Vec<u8>>>, Vec<Error>>> {
+        let Some(blobs) = self.blobs(kept).await? else { return Ok(Ok(None)) };
         let names = self.seal_names();
-        let mut failure = None;
+        let mut failures = Vec::new();
         for seal in &self.seal.seals {
             let opened = match blobs.of(&seal.name, &names) {
                 Some(blob) => self.within(seal, blob::open(seal, kept.path, blob)).await,
                 None => Err(Error::Damaged(format!("{}: nothing there is of the seal {:?}", kept.path, seal.name))),
             };
             match opened {
-                Ok(plain) => return Ok(Some(plain)),
+                Ok(plain) => return Ok(Ok(Some(plain))),
                 Err(error) => {
                     if self.has_several() {
                         tracing::warn!(seal = seal.name, %error, "the {} cannot be had from this seal", kept.name);
                     }
-                    let asked = |error: &Error| matches!(error, Error::Seal { .. });
-                    if failure.as_ref().is_none_or(|first| asked(&error) && !asked(first)) {
-                        failure = Some(error);
-                    }
+                    failures.push(error);
                 }
             }
         }
-        Err(failure.unwrap_or_else(|| Error::Internal("no key service is configured".to_owned())))
+        Ok(Err(failures))
     }
 
     /// The entries that hold a new secret, Vault's first. Fails only if no service encrypts it.

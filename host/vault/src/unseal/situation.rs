@@ -85,7 +85,7 @@ impl Inner {
         }
     }
 
-    /// Whether the new one of two key services of one type opens what is stored, rather than the old one.
+    /// Whether the new one of two key services of one type opens what is stored, rather than the old one. An error as long as that is not known.
     async fn is_migrated(&self, old: &AutoSeal, ask: bool) -> Result<bool> {
         let Some(blob) = self.read(STORED_KEYS_PATH).await? else {
             return Err(Error::Damaged(format!("{STORED_KEYS_PATH} is gone: restore it from a backup")));
@@ -96,22 +96,25 @@ impl Inner {
             Some((hash, migrated)) if hash == of => migrated,
             // Keys that were encrypted anew meanwhile are under the same seal as before, for all a status can know.
             judged if !ask => return Ok(judged.is_some_and(|(_, migrated)| migrated)),
-            _ => match self.stored_root().await {
+            _ => match self.open_kept_by_any(&STORED_KEYS).await? {
                 Ok(_) => true,
-                Err(new) => match self.root_of(old).await {
-                    Ok(_) => false,
-                    Err(old) => {
-                        tracing::warn!(%new, %old, "the stored keys were decrypted neither by the key service in use nor by the one that is given up");
-                        // What may be over soon is tried again.
-                        return Err(if passing(&new) {
-                            new
-                        } else if passing(&old) {
-                            old
-                        } else {
-                            neither()
-                        });
+                Err(failures) => {
+                    // One that gave no answer may open what the old one opens, too: that is no time to judge.
+                    let first = failures.first().map(Error::to_string);
+                    let unanswered = failures.into_iter().find(|error| !is_answer(error));
+                    match (self.root_of(old).await, unanswered) {
+                        (Ok(_), None) => false,
+                        (Ok(_), Some(new)) => {
+                            tracing::warn!(%new, "whether the seal has to be migrated cannot be said yet: the key service in use gave no answer");
+                            return Err(new);
+                        }
+                        (Err(old), unanswered) => {
+                            tracing::warn!(new = first, %old, "the stored keys were decrypted neither by the key service in use nor by the one that is given up");
+                            // What may be over soon is tried again.
+                            return Err(unanswered.unwrap_or(if is_answer(&old) { neither() } else { old }));
+                        }
                     }
-                },
+                }
             },
         };
         *lock(&self.migration.judged) = Some((of, migrated));
@@ -198,11 +201,19 @@ fn neither() -> Error {
     Error::Refused("neither the old nor new seal can read stored keys".to_owned())
 }
 
-/// Whether waiting may help.
-fn passing(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Seal { source: Backend::Unavailable(_) | Backend::Throttled(_) | Backend::Quarantined(_) | Backend::TimedOut(_), .. }
-            | Error::Storage(_)
-    )
+/// Whether it says that this service does not open what is stored, and will not. All else may be over soon: it is away, or its plugin has failed.
+fn is_answer(error: &Error) -> bool {
+    match error {
+        Error::Storage(_) => false,
+        Error::Seal { source, .. } => matches!(
+            source,
+            Backend::Denied(_)
+                | Backend::Configuration(_)
+                | Backend::Corrupt(_)
+                | Backend::InvalidKey(_)
+                | Backend::TooLarge { .. }
+                | Backend::Unsupported(_)
+        ),
+        _ => true,
+    }
 }

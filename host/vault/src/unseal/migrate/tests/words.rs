@@ -108,6 +108,40 @@ async fn what_the_new_key_opens_needs_no_migration() {
 }
 
 #[tokio::test]
+async fn a_service_that_gives_no_answer_is_asked_again_before_a_migration_counts_as_pending() {
+    use cofferdam_backend::Error as Backend;
+    let limit = std::time::Duration::from_secs(1);
+    for failure in [
+        Backend::Unavailable("away".to_owned()),
+        Backend::Throttled(limit),
+        Backend::Busy(limit),
+        Backend::Quarantined("seal/new".to_owned()),
+        Backend::TimedOut(limit),
+        Backend::Breach("trap".to_owned()),
+    ] {
+        for several in [false, true] {
+            let service = Service::new("old");
+            let old = service.seal("old");
+            let (storage, _) = made_by(&old, 3, 2).await;
+            service.turn_to("new");
+            // The new one's way to the service is cut off for a while, the old one's is not.
+            let cut_off = service.twin();
+            let (lost, new) = (Service::new("lost").seal("lost"), cut_off.seal("new"));
+            let seals = if several { vec![&lost, &new] } else { vec![&new] };
+            let unsealer = sealed_by(storage, &seals, Some(&old));
+            cut_off.fail(Some(failure.clone()));
+            for _ in 0..2 {
+                let pending = unsealer.migration_pending().await;
+                assert!(matches!(&pending, Err(Error::Seal { source, .. }) if *source == failure), "{failure}: {pending:?}");
+            }
+            cut_off.fail(None);
+            assert!(!unsealer.migration_pending().await.unwrap(), "{failure}");
+            assert!(unsealer.unseal_by_service().await.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_nobody_said_how_it_is_refused_with_the_words_of_the_field() {
     let (old, other) = (Service::new("old").seal("old"), AutoSeal { kind: "transit".to_owned(), ..Service::new("other").seal("other") });
     let (storage, _) = made_by(&old, 1, 1).await;
