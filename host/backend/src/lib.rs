@@ -9,9 +9,11 @@ mod key;
 mod lease;
 mod seal;
 mod storage;
+mod trace;
 
 pub use error::{Error, Part, Result};
 pub use key::{Folder, InvalidKey, Key};
 pub use lease::{BootInstant, Fence, Fencing, Lease};
 pub use seal::{Held, Lock, Seal, Wrapped};
 pub use storage::{Descriptor, Entry, Features, Limits, Operation, Page, ScanPage, Storage};
+pub use trace::SPANS;

@@ -3,7 +3,7 @@
 //! The rule: certificates are checked unless the operator says otherwise on this command or in the environment; a token goes only
 //! to the address that was asked for (no redirect is followed, no proxy is used).
 
-mod tls;
+pub(crate) mod tls;
 
 use crate::args::ClientArguments;
 use crate::config::Environment;
@@ -171,7 +171,8 @@ impl Client {
     }
 }
 
-async fn roundtrip<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, String>
+/// One request on a connection of its own.
+pub(crate) async fn roundtrip<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Reply, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -186,11 +187,13 @@ where
 }
 
 /// A server's answer.
-struct Reply {
-    status: StatusCode,
+pub(crate) struct Reply {
+    /// Its status.
+    pub status: StatusCode,
     /// Where it sends the client, without the path.
     active: Option<String>,
-    bytes: Zeroizing<Vec<u8>>,
+    /// Its body.
+    pub bytes: Zeroizing<Vec<u8>>,
 }
 
 fn server_of(location: &HeaderValue) -> Option<String> {

@@ -9,12 +9,14 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use cofferdam_runtime::{Http, HttpCall, HttpError, Purpose};
+use cofferdam_runtime::{Http, HttpCall, HttpError, Purpose, SPANS};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use hyper_util::client::legacy::connect::capture_connection;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::authority::Authority;
 use crate::dial::{DialError, Resolve, System};
@@ -75,9 +77,9 @@ impl HttpGrant {
         let mut reason = None;
         for server in self.servers.iter().filter(|server| server.authority == authority) {
             if !server.takes(request.method()) {
-                reason = Some("this method for");
+                reason = Some(format!("{} for", known(request.method()).unwrap_or("this method")));
             } else if !server.has(path.path()) {
-                reason = Some("this path of");
+                reason = Some("this path of".to_owned());
             } else {
                 return Ok((server, path));
             }
@@ -127,6 +129,7 @@ impl HttpGrant {
         self.wait_for_rate(call.purpose, deadline).await?;
 
         let (head, body) = request.into_parts();
+        let span = self.span(server, &head.method);
         let mut outgoing = self.outgoing(server, path, head.method, head.headers, body)?;
         let (sender, stale) = server.link.sender();
         if let Some(error) = stale.filter(|_| self.warnings.is_free()) {
@@ -138,11 +141,26 @@ impl HttpGrant {
             let response = sender.request(outgoing).await.map_err(|error| self.no_answer(server, &error))?;
             self.read(server, call, response).await
         };
-        match tokio::time::timeout_at(deadline.into(), talk).await {
+        let result = match tokio::time::timeout_at(deadline.into(), talk.instrument(span.clone())).await {
             Ok(result) => result,
             Err(_) if connection.connection_metadata().is_some() => Err(HttpError::Interrupted("no answer in time".to_owned())),
             Err(_) => Err(HttpError::Unreachable("no connection in time".to_owned())),
+        };
+        match &result {
+            Ok(answer) => drop(span.record("http.response.status_code", answer.status().as_u16())),
+            Err(_) => drop(span.record("otel.status_code", "error")),
         }
+        result
+    }
+
+    /// One request of a trace: to which server. Its path is the guest's, and may name an entry.
+    fn span(&self, server: &Server, method: &Method) -> Span {
+        // Of a method, too, only what the guest has not made up.
+        let method = known(method).unwrap_or("_OTHER");
+        tracing::info_span!(
+            target: SPANS, "http request", "otel.kind" = "client", backend = self.backend.as_str(), "server.address" = %server.authority,
+            "http.request.method" = method, "http.response.status_code" = Empty, "otel.status_code" = Empty
+        )
     }
 
     /// The request as it leaves.
@@ -229,6 +247,12 @@ impl HttpGrant {
         let chain: Vec<String> = causes(error).map(ToString::to_string).collect();
         tracing::warn!(backend = self.backend, server = %server.authority, "a request has no answer: {}", chain.join(": "));
     }
+}
+
+/// The method, unless the guest has made it up.
+fn known(method: &Method) -> Option<&str> {
+    let all = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    all.contains(method).then_some(method.as_str())
 }
 
 /// The error of this type in a chain of causes.

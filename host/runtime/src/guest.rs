@@ -210,7 +210,7 @@ impl<C: Contract> Guest<C> {
         }
         let pre = linker.instantiate_pre(compiled).map_err(unfit)?;
         let contract = C::find(&pre, inspection.world == World::StorageHa).map_err(unfit)?;
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(Tally::new(&backend));
         Ok(Guest {
             about: About::new(&backend, inspection, &grants, &pool),
             engine: compiled.engine().clone(),

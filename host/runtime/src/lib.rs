@@ -56,6 +56,7 @@ mod wasi;
 
 pub use aws::{Aws, AwsCall, AwsResponse, AwsSendError, KeyAnswered, KeyAsked, KeyCall, Purpose};
 pub use breach::{Breach, BreachKind};
+pub use cofferdam_backend::SPANS;
 pub use compile::{Compiler, compile_from_stdin};
 pub use directory::{Access, Directory, DirectoryError};
 pub use engine::{Runtime, RuntimeOptions};

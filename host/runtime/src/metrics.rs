@@ -4,15 +4,17 @@
 //! |---|---|---|
 //! | [`CALLS`] | counter | `backend`, `operation`, `outcome` |
 //! | [`SECONDS`] | histogram, in seconds, the wait for an instance included | `backend`, `operation`, `outcome` |
+//! | `vault_BACKEND_get`, `…_put`, `…_delete`, `…_list` | summary, in milliseconds: the same as Vault has it, as `vault_dynamodb_get` | |
 //! | [`INSTANCES`] | gauge: instances that exist | `backend` |
+//! | [`MEMORY`] | gauge: the most linear memory that an instance had after a call, in bytes | `backend` |
 //! | [`BREACHES`] | counter: instances lost to a breach | `backend`, `kind` |
 //! | [`LOG_DROPPED`] | counter: log lines past the rate | `backend` |
 //! | [`SOCKETS_REFUSED`] | counter: calls of `wasi:sockets` | `backend` |
 //!
 //! `outcome` is `ok`, `cancelled`, or the case of the error ([`Error::case`]).
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use cofferdam_backend::{Error, Result};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -27,6 +29,8 @@ pub const CALLS: &str = "coffer.backend.calls";
 pub const SECONDS: &str = "coffer.backend.call.seconds";
 /// Instances that exist.
 pub const INSTANCES: &str = "coffer.backend.instances";
+/// The most linear memory of an instance.
+pub const MEMORY: &str = "coffer.backend.memory.highest.bytes";
 /// Instances lost to a breach.
 pub const BREACHES: &str = "coffer.backend.breaches";
 /// Log lines of guests that were dropped.
@@ -101,13 +105,24 @@ impl Operation {
 pub(crate) struct Meter {
     backend: String,
     succeeded: Vec<(Counter, Histogram)>,
+    /// Under the names that Vault has for storages, by operation, once there is a call.
+    vault: [OnceLock<Histogram>; Operation::ALL.len()],
     tally: Arc<Tally>,
 }
 
 impl Meter {
     pub(crate) fn new(backend: &str, tally: Arc<Tally>) -> Meter {
         let handles = |operation: Operation| handles(backend, operation, "ok");
-        Meter { succeeded: Operation::ALL.into_iter().map(handles).collect(), backend: backend.to_owned(), tally }
+        // From the start, so that the first one is seen as an increase.
+        for kind in BreachKind::ALL {
+            breaches(backend, kind).increment(0);
+        }
+        Meter {
+            succeeded: Operation::ALL.into_iter().map(handles).collect(),
+            vault: std::array::from_fn(|_| OnceLock::new()),
+            backend: backend.to_owned(),
+            tally,
+        }
     }
 
     /// Begins to measure a call.
@@ -115,11 +130,23 @@ impl Meter {
         Measure { meter: self, operation, start: Instant::now(), done: false }
     }
 
+    fn as_vault(&self, operation: Operation, elapsed: Duration) {
+        let counted = matches!(operation, Operation::Get | Operation::Put | Operation::Delete | Operation::List);
+        if let Some(time) = self.vault.get(operation as usize).filter(|_| counted) {
+            let name = || format!("vault_{}_{}", self.backend, operation.label());
+            time.get_or_init(|| histogram!(name())).record(elapsed.as_secs_f64() * 1000.0);
+        }
+    }
+
     /// Counts an instance lost.
     pub(crate) fn breach(&self, kind: BreachKind) {
         self.tally.breach(kind);
-        counter!(BREACHES, "backend" => self.backend.clone(), "kind" => kind.as_str()).increment(1);
+        breaches(&self.backend, kind).increment(1);
     }
+}
+
+fn breaches(backend: &str, kind: BreachKind) -> Counter {
+    counter!(BREACHES, "backend" => backend.to_owned(), "kind" => kind.as_str())
 }
 
 fn handles(backend: &str, operation: Operation, outcome: &'static str) -> (Counter, Histogram) {
@@ -140,6 +167,7 @@ impl Measure<'_> {
     pub(crate) fn finish<T>(mut self, result: Result<T>) -> Result<T> {
         self.done = true;
         let elapsed = self.start.elapsed();
+        self.meter.as_vault(self.operation, elapsed);
         match &result {
             Ok(_) => {
                 self.meter.tally.ended(self.operation, elapsed, None);
@@ -179,6 +207,10 @@ pub(crate) fn log_dropped(backend: &str) {
 
 pub(crate) fn sockets_refused(backend: &str) -> Counter {
     counter!(SOCKETS_REFUSED, "backend" => backend.to_owned())
+}
+
+pub(crate) fn memory(backend: &str) -> Gauge {
+    gauge!(MEMORY, "backend" => backend.to_owned())
 }
 
 pub(crate) fn instances(backend: &str) -> Gauge {

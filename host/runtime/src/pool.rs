@@ -13,10 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cofferdam_backend::{Error, Result};
+use cofferdam_backend::{Error, Result, SPANS};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Sleep, sleep, timeout};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use wasmtime::Store;
 
 use crate::breach::Breach;
@@ -95,11 +97,19 @@ impl<C: Contract> Pool<C> {
 
     /// Makes a call. `before` is what it must wait for besides an instance, and gives the call.
     pub(crate) async fn call<J: Job<C>>(self: &Arc<Self>, before: impl Future<Output = J>) -> Result<J::Output> {
+        let span = tracing::info_span!(
+            target: SPANS, "guest call", backend = self.guest.backend.as_str(), operation = J::OPERATION.label(),
+            "error.type" = Empty, "otel.status_code" = Empty
+        );
         let measure = self.meter.start(J::OPERATION);
         let result = match self.turn(before).await {
-            Ok((job, place)) => self.run(job, place).await,
+            Ok((job, place)) => self.run(job, place, span.clone()).await,
             Err(error) => Err(error),
         };
+        if let Err(error) = &result {
+            span.record("error.type", error.case());
+            span.record("otel.status_code", "error");
+        }
         measure.finish(result)
     }
 
@@ -133,8 +143,9 @@ impl<C: Contract> Pool<C> {
         ready.map(|job| (job, place)).ok_or(Error::Busy(self.guest.wait(J::OPERATION)))
     }
 
-    async fn run<J: Job<C>>(&self, job: J, place: Place<C>) -> Result<J::Output> {
-        let call = Call::new(self.guest.time(J::OPERATION), execute(place, job));
+    /// `span` is the call's, wherever it runs: what the guest sends is a part of it.
+    async fn run<J: Job<C>>(&self, job: J, place: Place<C>, span: Span) -> Result<J::Output> {
+        let call = Call::new(self.guest.time(J::OPERATION), execute(place, job).instrument(span));
         if self.guest.blocks() { call.on_thread().await? } else { call.await? }
     }
 

@@ -123,6 +123,7 @@ pub(crate) struct Tally {
     last_error: Mutex<Option<LastError>>,
     pub(crate) instances: AtomicUsize,
     memory_highest: AtomicUsize,
+    memory_gauge: Option<metrics::Gauge>,
     pub(crate) sockets_refused: AtomicU64,
     pub(crate) log_dropped: AtomicU64,
 }
@@ -165,6 +166,11 @@ impl OperationTally {
 const HOUR: u64 = 3_600_000_000;
 
 impl Tally {
+    /// The counts of a backend of this name.
+    pub(crate) fn new(backend: &str) -> Tally {
+        Tally { memory_gauge: Some(crate::metrics::memory(backend)), ..Tally::default() }
+    }
+
     /// Notes a call that has ended; `case` is that of its error.
     pub(crate) fn ended(&self, operation: Operation, elapsed: Duration, case: Option<&'static str>) {
         let Some(tally) = self.operations.get(operation as usize) else { return };
@@ -187,6 +193,9 @@ impl Tally {
     pub(crate) fn memory(&self, used: usize) {
         if used > self.memory_highest.load(Relaxed) {
             self.memory_highest.fetch_max(used, Relaxed);
+            if let Some(gauge) = &self.memory_gauge {
+                gauge.set(u32::try_from(used).unwrap_or(u32::MAX));
+            }
         }
     }
 

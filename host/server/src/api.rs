@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use hyper::body::Incoming;
+use tracing::Instrument;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,7 @@ use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
+use crate::trace::{self, Adopt};
 use crate::{elsewhere, query, sys};
 
 /// The media type that a PATCH must have.
@@ -28,20 +30,24 @@ pub(crate) struct Api {
     pub(crate) core: Arc<Core>,
     pub(crate) metrics: Metrics,
     pub(crate) plugins: OnceLock<Arc<dyn Plugins>>,
+    pub(crate) adopt: OnceLock<Adopt>,
 }
 
 impl Api {
     pub(crate) fn new(core: Arc<Core>, metrics: Metrics) -> Api {
-        Api { core, metrics, plugins: OnceLock::new() }
+        Api { core, metrics, plugins: OnceLock::new(), adopt: OnceLock::new() }
     }
 
     /// Answers a request within the listener's bounds. What a mutation has begun goes on after the time is up.
     pub(crate) async fn answer(&self, request: http::Request<Incoming>, listener: &ListenerConfig, remote: SocketAddr) -> Answer {
         let head = request.method() == Method::HEAD;
-        let answer = match tokio::time::timeout(listener.max_request_duration, self.route(request, listener, remote)).await {
+        let span = trace::span(&request, self.adopt.get());
+        let routed = self.route(request, listener, remote).instrument(span.clone());
+        let answer = match tokio::time::timeout(listener.max_request_duration, routed).await {
             Ok(answer) => answer,
             Err(_) => envelope::errors(StatusCode::SERVICE_UNAVAILABLE, &["request took longer than max_request_duration"]),
         };
+        trace::end(&span, answer.status());
         if head { answer.map(|_| http_body_util::Full::default()) } else { answer }
     }
 
@@ -118,6 +124,7 @@ impl Api {
         }
         let request = Request { data, remote: Some(remote), ..self.request(operation, path, headers) };
         let id = request.id.clone();
+        tracing::Span::current().record(trace::REQUEST_ID, id.as_str());
         match self.core.handle(request).await {
             Ok(response) => envelope::done(&id, &response),
             Err(error) => self.failed(&id, &error, &head.uri),

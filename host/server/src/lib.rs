@@ -17,12 +17,14 @@ mod serve;
 mod shares;
 mod sys;
 mod tls;
+mod trace;
 
 pub use listener::{BindError, ListenerConfig};
 pub use metrics::Metrics;
 pub use plugins::{Plugins, Reloaded, UnknownPlugin};
 pub use serve::{Reload, Server, ServerOptions};
 pub use tls::{TlsConfig, TlsError, TlsVersion};
+pub use trace::Adopt;
 
 #[cfg(test)]
 mod tests;

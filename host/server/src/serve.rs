@@ -14,6 +14,7 @@ use crate::listener::{BindError, Listener, ListenerConfig};
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::tls::{Tls, TlsError};
+use crate::trace::Adopt;
 
 /// What holds for all listeners.
 #[derive(Clone, Debug)]
@@ -67,6 +68,11 @@ impl Server {
     /// Answers `sys/plugins` through these, from now on; only the first count.
     pub fn serve_plugins(&self, plugins: Arc<dyn Plugins>) {
         drop(self.api.plugins.set(plugins));
+    }
+
+    /// Has every request's span made a part of the trace that its headers name, from now on; only the first counts.
+    pub fn adopt_traces(&self, adopt: Adopt) {
+        self.api.adopt.get_or_init(|| adopt);
     }
 
     /// A handle for rereading the certificates of all listeners while they run.

@@ -140,6 +140,7 @@ async fn metrics(api: &Api, headers: &HeaderMap, listener: &ListenerConfig, remo
         request.remote = Some(remote);
         api.core.authorize(&request).await?;
     }
+    api.core.gauges();
     let mut answer = envelope::raw(StatusCode::OK, Bytes::from(api.metrics.render()));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     Ok(answer)

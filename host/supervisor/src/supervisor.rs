@@ -93,6 +93,8 @@ impl<G: Generation> Slot<G> {
 impl<G: Generation> Supervisor<G> {
     pub(crate) fn new(name: String, first: G, options: Options, check: Check<G>, begin: fn(&G)) -> Arc<Supervisor<G>> {
         gauge!(QUARANTINED, "plugin" => name.clone()).set(0);
+        // From the start, so that the first one is seen as an increase.
+        counter!(REOPENS, "plugin" => name.clone(), "outcome" => "ok").increment(0);
         let state =
             State { phase: Phase::Running, case: None, since: SystemTime::now(), next: None, reopened: 0, reloaded: 0, mended: None };
         Arc::new(Supervisor {

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::cache::Cache;
 use crate::keyring::Keyring;
 use crate::logical::{Error, Result};
+use crate::measure::{self, Access};
 
 /// Bytes of ciphertext that are cached unless configured.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
@@ -157,37 +158,52 @@ impl Barrier {
 
     /// [`Barrier::get`] for something that began in this epoch; as the further ones.
     pub(crate) async fn get_of(&self, epoch: u64, key: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let key = Key::new(key)?;
-        self.with_keyring_of(epoch, |_| Ok(()))?;
-        match self.cache.get(&*self.storage, &key).await? {
-            None => Ok(None),
-            Some(stored) => self.with_keyring_of(epoch, |keyring| keyring.open(key.as_str(), &stored)).map(Some),
-        }
+        let get = async {
+            let key = Key::new(key)?;
+            self.with_keyring_of(epoch, |_| Ok(()))?;
+            match self.cache.get(&*self.storage, &key).await? {
+                None => Ok(None),
+                Some(stored) => self.with_keyring_of(epoch, |keyring| keyring.open(key.as_str(), &stored)).map(Some),
+            }
+        };
+        measure::barrier(Access::Get, key, get).await
     }
 
     pub(crate) async fn put_of(&self, epoch: u64, key: &str, plain: &[u8]) -> Result<()> {
-        let key = Key::new(key)?;
-        let stored = self.with_keyring_of(epoch, |keyring| keyring.seal(key.as_str(), plain))?;
-        Ok(self.cache.put(&*self.storage, &key, Bytes::from(stored)).await?)
+        let put = async {
+            let key = Key::new(key)?;
+            let stored = self.with_keyring_of(epoch, |keyring| keyring.seal(key.as_str(), plain))?;
+            Ok(self.cache.put(&*self.storage, &key, Bytes::from(stored)).await?)
+        };
+        measure::barrier(Access::Put, key, put).await
     }
 
     pub(crate) async fn delete_of(&self, epoch: u64, key: &str) -> Result<()> {
-        let key = Key::new(key)?;
-        self.with_keyring_of(epoch, |_| Ok(()))?;
-        Ok(self.cache.delete(&*self.storage, &key).await?)
+        let delete = async {
+            let key = Key::new(key)?;
+            self.with_keyring_of(epoch, |_| Ok(()))?;
+            Ok(self.cache.delete(&*self.storage, &key).await?)
+        };
+        measure::barrier(Access::Delete, key, delete).await
     }
 
     pub(crate) async fn list_of(&self, epoch: u64, folder: &str) -> Result<Vec<String>> {
-        let folder = Folder::new(folder)?;
-        self.with_keyring_of(epoch, |_| Ok(()))?;
-        Ok(self.storage.list(&folder).await?)
+        let list = async {
+            let folder = Folder::new(folder)?;
+            self.with_keyring_of(epoch, |_| Ok(()))?;
+            Ok(self.storage.list(&folder).await?)
+        };
+        measure::barrier(Access::List, folder, list).await
     }
 
     /// A page of the names directly below the folder that sort after `after`.
     pub(crate) async fn list_page_of(&self, epoch: u64, folder: &str, after: &str, limit: u32) -> Result<Page> {
-        let folder = Folder::new(folder)?;
-        self.with_keyring_of(epoch, |_| Ok(()))?;
-        Ok(self.storage.list_page(&folder, after, limit).await?)
+        let list = async {
+            let folder = Folder::new(folder)?;
+            self.with_keyring_of(epoch, |_| Ok(()))?;
+            Ok(self.storage.list_page(&folder, after, limit).await?)
+        };
+        measure::barrier(Access::List, folder, list).await
     }
 
     /// Stores what is encrypted already, or must not be.

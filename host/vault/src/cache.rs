@@ -14,12 +14,18 @@ use bytes::Bytes;
 use cofferdam_backend::{Error, Key, Operation, Result, Storage};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Entries;
+use tracing::Instrument;
+
+use crate::measure;
 
 /// How long a mutation that was given up may still take effect: longer than any deadline of a backend's call.
 const UNKNOWN_FOR: Duration = Duration::from_secs(120);
 /// What an entry costs beside key and value.
 const OVERHEAD: u64 = 96;
 const SHARDS: usize = 256;
+/// The counters of mutations, by Vault's names.
+const WRITE: &str = "vault_cache_write";
+const DELETE: &str = "vault_cache_delete";
 /// Entries that other servers change, or that are read once: leases, and what is read around the barrier.
 const NEVER: [&str; 4] = ["sys/expire/", "core/raft/tls", "core/seal-config", "core/recovery-config"];
 
@@ -130,17 +136,20 @@ impl Cache {
     /// The entry's ciphertext, or none.
     pub(crate) async fn get(&self, storage: &dyn Storage, key: &Key) -> Result<Option<Bytes>> {
         let Some(entries) = self.entries(key) else { return storage.get(key).await };
+        let span = measure::cache("get");
         if let Some(value) = entries.get(key) {
+            measure::hit(&span, true);
             metrics::counter!("vault_cache_hit").increment(1);
             return Ok(value);
         }
+        measure::hit(&span, false);
         metrics::counter!("vault_cache_miss").increment(1);
         let shard = self.shard(key);
         let epoch = {
             let mut shard = lock(shard);
             shard.quiet(key).then_some(shard.epoch)
         };
-        let value = storage.get(key).await?;
+        let value = storage.get(key).instrument(span).await?;
         let shard = lock(shard);
         if epoch == Some(shard.epoch) {
             // Inserted under the shard's lock, before any mutation can begin.
@@ -151,16 +160,16 @@ impl Cache {
 
     /// Stores the ciphertext. [`Error::Unavailable`] while an earlier mutation of the key that was given up may still take effect.
     pub(crate) async fn put(&self, storage: &dyn Storage, key: &Key, value: Bytes) -> Result<()> {
-        let mutation = Mutation::begin(self.entries(key), self.shard(key), key)?;
-        let result = storage.put(key, value.clone()).await;
+        let mutation = Mutation::begin(self.entries(key), self.shard(key), key, WRITE)?;
+        let result = storage.put(key, value.clone()).instrument(measure::cache("put")).await;
         mutation.end(&result, Some(value));
         result
     }
 
     /// Removes the entry. Errors as [`Cache::put`]'s.
     pub(crate) async fn delete(&self, storage: &dyn Storage, key: &Key) -> Result<()> {
-        let mutation = Mutation::begin(self.entries(key), self.shard(key), key)?;
-        let result = storage.delete(key).await;
+        let mutation = Mutation::begin(self.entries(key), self.shard(key), key, DELETE)?;
+        let result = storage.delete(key).instrument(measure::cache("delete")).await;
         mutation.end(&result, None);
         result
     }
@@ -175,8 +184,8 @@ impl Cache {
             })
             .collect();
         let mut mutations = Vec::with_capacity(keys.len());
-        for (key, _) in &keys {
-            match Mutation::begin(self.entries(key), self.shard(key), key) {
+        for (key, value) in &keys {
+            match Mutation::begin(self.entries(key), self.shard(key), key, if value.is_some() { WRITE } else { DELETE }) {
                 Ok(mutation) => mutations.push(mutation),
                 Err(error) => {
                     // None of those before it is sent.
@@ -185,7 +194,7 @@ impl Cache {
                 }
             }
         }
-        let result = storage.batch(operations).await;
+        let result = storage.batch(operations).instrument(measure::cache("batch")).await;
         for (mutation, (_, value)) in mutations.into_iter().zip(&keys) {
             mutation.end(&result, value.clone());
         }
@@ -204,7 +213,7 @@ struct Mutation<'a> {
 }
 
 impl<'a> Mutation<'a> {
-    fn begin(entries: Option<&'a Map>, shard: &'a Mutex<Shard>, key: &'a Key) -> Result<Mutation<'a>> {
+    fn begin(entries: Option<&'a Map>, shard: &'a Mutex<Shard>, key: &'a Key, counter: &'static str) -> Result<Mutation<'a>> {
         let mut state = lock(shard);
         if let Some(left) = state.unknown(key) {
             let seconds = left.as_secs() + 1;
@@ -214,7 +223,7 @@ impl<'a> Mutation<'a> {
         state.epoch += 1;
         state.mutations += 1;
         if let Some(entries) = entries {
-            metrics::counter!("vault_cache_write").increment(1);
+            metrics::counter!(counter).increment(1);
             entries.remove(key);
         }
         Ok(Mutation { entries, shard, key, alone: alone.then_some(state.epoch), unknown: true })

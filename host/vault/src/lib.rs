@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod kv;
 pub mod lease;
 pub mod logical;
+pub(crate) mod measure;
 pub(crate) mod mounts;
 pub mod policy;
 pub mod seal;

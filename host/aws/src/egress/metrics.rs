@@ -59,6 +59,8 @@ impl Meter {
         let name = || backend.to_owned();
         let answered =
             Class::ALL.map(|class| (requests(backend, class, "ok"), histogram!(SECONDS, "backend" => name(), "class" => class.as_str())));
+        // From the start, so that the first one is seen as an increase.
+        counter!(THROTTLES, "backend" => name()).increment(0);
         Meter {
             answered,
             sent: counter!(SENT, "backend" => name()),

@@ -14,6 +14,7 @@ use cofferdam_http::net::Rate;
 use cofferdam_runtime::{AwsCall, AwsResponse, AwsSendError};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
+use tracing::Instrument;
 
 use self::clock::Clock;
 use self::dial::Dialer;
@@ -38,6 +39,7 @@ mod proxy;
 mod sign;
 mod stream;
 mod tls;
+mod trace;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -202,7 +204,10 @@ impl Egress {
         loop {
             let credentials = self.credentials.get().await.map_err(|error| self.no_credentials(&error))?;
             let time = self.clock.now();
-            match self.attempt(outgoing, &credentials, time, tries > 0, uncertain).await {
+            let span = trace::span(&self.backend, outgoing.target);
+            let attempt = self.attempt(outgoing, &credentials, time, tries > 0, uncertain).instrument(span.clone()).await;
+            trace::end(&span, &attempt);
+            match attempt {
                 Ok(answer) => {
                     *uncertain = false;
                     match failure::kind(&answer).map_or(Remedy::None, |kind| kind.remedy()) {

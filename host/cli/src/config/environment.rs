@@ -1,5 +1,5 @@
 //! Environment variables that come over the configuration: of each, `BAO_…` before `VAULT_…`; and those of a storage or a seal, by their
-//! whole name.
+//! whole name, as those of OpenTelemetry.
 //!
 //! The rule: no variable that holds a credential of a cloud is kept here; whoever provides credentials and regions reads those, and what
 //! a file refers to by its name is read when it is asked for.
@@ -9,7 +9,22 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// Variables that are looked for by their whole name.
-const NAMED: &[&str] = &["DYNAMODB_HA_ENABLED", "AWSKMS_WRAPPER_KEY_ID", "AWSKMS_ENDPOINT", "AWS_KMS_ENDPOINT"];
+const NAMED: &[&str] = &[
+    "DYNAMODB_HA_ENABLED",
+    "AWSKMS_WRAPPER_KEY_ID",
+    "AWSKMS_ENDPOINT",
+    "AWS_KMS_ENDPOINT",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+];
 
 /// What else such variables begin with.
 const PREFIXES: &[&str] = &["BAO_", "VAULT_", "AWS_DYNAMODB_"];

@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use storage::{Ha, Storage};
+pub(crate) use telemetry::{Sampling, Traces};
 
 /// What the operator configured, checked.
 #[derive(Debug, Clone)]
@@ -81,6 +82,8 @@ pub(crate) struct Config {
     pub cache: bool,
     /// Where requests are recorded.
     pub audit: AuditOptions,
+    /// Where traces are sent.
+    pub traces: Option<Traces>,
     /// What was ignored, for the log.
     pub warnings: Vec<String>,
 }
@@ -172,6 +175,7 @@ struct Builder {
     request_duration: Option<Duration>,
     disable_cache: Option<bool>,
     audit: audit::Draft,
+    telemetry: telemetry::Draft,
     warnings: Vec<String>,
 }
 
@@ -201,7 +205,7 @@ impl Builder {
         self.plugins.extend(plugins);
         self.audit.read(file, root, &mut self.warnings)?;
         if let Some(item) = root.get("telemetry") {
-            telemetry::read(file, item, &mut self.warnings)?;
+            self.telemetry.read(file, item, &mut self.warnings)?;
         }
         self.scalars(file, root)
     }
@@ -288,6 +292,7 @@ impl Builder {
             max_lease_ttl: max,
             cache: !self.disable_cache.unwrap_or(false),
             audit: self.audit.finish()?,
+            traces: self.telemetry.finish(environment)?,
             warnings: self.warnings,
         })
     }

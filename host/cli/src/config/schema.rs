@@ -195,6 +195,8 @@ const GAUGE: &str = "the metrics that it shapes are not recorded";
 pub(crate) const TELEMETRY: &[(&str, Verdict)] = &[
     // A positive time turns the Prometheus format on in Vault; here it is always on, and nothing is forgotten.
     ("prometheus_retention_time", Supported),
+    ("otlp_endpoint", Supported),
+    ("otlp_ca_cert", Supported),
     ("disable_hostname", Accepted),
     ("enable_hostname_label", IgnoredIfOn("the name of the host is not part of a metric")),
     ("metrics_prefix", Ignored("the names of the metrics are fixed")),

@@ -1,22 +1,27 @@
-//! The log: standard error or a file, lines for people or JSON.
+//! The log: standard error or a file, lines for people or JSON; and, beside it, what records traces.
 //!
-//! The rule: no level shows a secret. What this server logs holds none; libraries that may are capped.
+//! The rule: no level shows a secret. What this server logs holds none; libraries that may are capped. Traces change nothing of the log: it leaves out
+//! their spans.
 
+use super::traces::SpanLayer;
 use crate::config::{Format, Level, LogConfig};
 use crate::exit::Failure;
 use cofferdam_aws::LOG_FILTER_DENY;
+use cofferdam_backend::SPANS;
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
 use std::sync::Mutex;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Beginnings of the names of libraries that never log below a warning, whatever level is asked for: their lines may show headers, bodies
 /// and credentials, and tell nothing about this server. Those that `cofferdam-aws` names come on top.
 const CAPPED: &[&str] = &["aws_", "tower", "tokio_rustls", "wasmtime", "cranelift", "regalloc2", "mio"];
 
-/// Starts logging for the whole process.
-pub(crate) fn start(config: &LogConfig) -> Result<(), Failure> {
+/// Starts logging for the whole process, and recording spans if there is something that does.
+pub(crate) fn start(config: &LogConfig, spans: Option<SpanLayer>) -> Result<(), Failure> {
     let (writer, colours) = match &config.file {
         None => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
         Some(path) => {
@@ -25,15 +30,14 @@ pub(crate) fn start(config: &LogConfig) -> Result<(), Failure> {
             (BoxMakeWriter::new(Mutex::new(file)), false)
         }
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter(config.level.unwrap_or(Level::Info))))
-        .with_writer(writer)
-        .with_ansi(colours);
-    let started = match config.format.unwrap_or(Format::Standard) {
-        Format::Standard => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    let filter = EnvFilter::new(filter(config.level.unwrap_or(Level::Info)));
+    let log = match config.format.unwrap_or(Format::Standard) {
+        Format::Standard => lines.with_filter(filter).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    started.map_err(|error| Failure::failed(format!("cannot start the log: {error}")))
+    let layers: Vec<SpanLayer> = std::iter::once(log).chain(spans).collect();
+    tracing_subscriber::registry().with(layers).try_init().map_err(|error| Failure::failed(format!("cannot start the log: {error}")))
 }
 
 /// Vault's name of the level.
@@ -48,7 +52,7 @@ pub(crate) fn name(level: Level) -> &'static str {
 }
 
 fn filter(level: Level) -> String {
-    let mut filter = name(level).to_owned();
+    let mut filter = format!("{},{SPANS}=off", name(level));
     // At level error they have nothing to be capped to.
     if level != Level::Error {
         for library in CAPPED.iter().chain(LOG_FILTER_DENY) {
@@ -87,6 +91,7 @@ mod tests {
             tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter(level))).with_writer(move || writer.clone()).with_ansi(false);
         tracing::subscriber::with_default(subscriber.finish(), || {
             tracing::trace!("own trace");
+            let _request = tracing::error_span!(target: super::SPANS, "request", key = "SECRET").entered();
             tracing::error!("own error");
             let _span = tracing::debug_span!(target: "aws_smithy_runtime::client", "invoke", key = "SECRET").entered();
             tracing::trace!(target: "aws_config::imds", "SECRET");

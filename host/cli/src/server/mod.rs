@@ -15,6 +15,7 @@ mod plugins;
 mod reseal;
 mod seal;
 mod storage;
+mod traces;
 pub(crate) mod trial;
 
 use crate::args::ServerArguments;
@@ -57,13 +58,14 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
     config.log.level = arguments.log_level.or(config.log.level);
     config.log.format = arguments.log_format.or(config.log.format);
     config.log.file = arguments.log_file.or(config.log.file);
-    logging::start(&config.log)?;
+    let (spans, traces) = config.traces.as_ref().map(traces::Traces::new).transpose()?.unzip();
+    logging::start(&config.log, spans)?;
     let state = seal::state(&config, arguments.accept_rollback)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, reread, state, dev))
+    runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, reread, state, dev, traces))
 }
 
 fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<Vec<PathBuf>, Failure> {
@@ -74,7 +76,13 @@ fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<V
     }
 }
 
-async fn serve(config: Config, reread: plugins::Reread, state: Option<StateOptions>, dev: Option<dev::Dev>) -> Outcome {
+async fn serve(
+    config: Config,
+    reread: plugins::Reread,
+    state: Option<StateOptions>,
+    dev: Option<dev::Dev>,
+    traces: Option<traces::Traces>,
+) -> Outcome {
     let mut signals = Signals::listen()?;
     let metrics = Metrics::install().map_err(|error| Failure::failed(format!("cannot record metrics: {error}")))?;
     let runtime = storage::runtime()?;
@@ -99,6 +107,10 @@ async fn serve(config: Config, reread: plugins::Reread, state: Option<StateOptio
     let sealed_by = seals.active.iter().chain(&seals.disabled).cloned().collect();
     let plugins = Plugins::new(config.storage.clone(), reread, storage.storage.clone(), sealed_by);
     server.serve_plugins(Arc::new(plugins.clone()));
+    let traces = traces.map(|traces| {
+        server.adopt_traces(traces::adopt);
+        traces.start()
+    });
     let addresses = server.addresses();
     let _pid_file = config.pid_file.as_deref().map(pid::PidFile::write).transpose()?;
     let made = match &dev {
@@ -114,6 +126,9 @@ async fn serve(config: Config, reread: plugins::Reread, state: Option<StateOptio
     server.run(signals.until_stopped(reload, core.clone(), plugins)).await;
     // Where several servers share the store, this gives up the lock: the next leader need not wait for its end.
     core.shutdown().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     Ok(Exit::Success)
 }
 

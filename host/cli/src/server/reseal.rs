@@ -25,7 +25,7 @@ pub(crate) async fn run(arguments: &MigrateSealArguments, environment: &Environm
     let config = config::load(&paths, environment).map_err(|error| Failure::usage(format!("error loading configuration: {error}")))?;
     let counts = counts(arguments, &config)?;
     let state = seal::state(&config, false)?;
-    logging::start(&config.log)?;
+    logging::start(&config.log, None)?;
     let runtime = storage::runtime()?;
     let providers = Arc::new(Providers::new(Sources::system()));
     let storage = storage::open(&config, &runtime, &providers).await?;

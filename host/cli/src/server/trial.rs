@@ -9,6 +9,7 @@ use crate::exit::Failure;
 use cofferdam_aws::Providers;
 use cofferdam_backend::Error;
 use cofferdam_runtime::StorageConfig;
+use cofferdam_trial::record::Player;
 use std::sync::Arc;
 
 /// A component's settings and grants.
@@ -23,7 +24,7 @@ pub(crate) struct Prepared {
 
 /// Shows the log, the component's lines among it, on standard error.
 pub(crate) fn log(level: Level) -> Result<(), Failure> {
-    logging::start(&LogConfig { level: Some(level), ..LogConfig::default() })
+    logging::start(&LogConfig { level: Some(level), ..LogConfig::default() }, None)
 }
 
 /// Of a storage.
@@ -49,6 +50,50 @@ pub(crate) async fn seal(seal: &Seal, providers: &Providers) -> Result<Prepared,
     config.limits.clone_from(&seal.limits);
     config.pool.clone_from(&seal.pool);
     Ok(prepared(config, granted, writes(seal.plugin.as_deref())))
+}
+
+/// Of a storage, with a recording in place of what its stanza and its plugin block grant it. Nothing is asked, and no secret is read.
+pub(crate) async fn played_storage(stanza: &Storage, providers: &Providers, player: &Arc<Player>) -> Result<Prepared, Failure> {
+    let bare = Storage { dynamodb: None, plugin: alone(stanza.plugin.as_ref()), ..stanza.clone() };
+    let mut prepared = storage(&bare, providers).await?;
+    played(&mut prepared, player, stanza.dynamodb.is_some(), stanza.plugin.as_deref());
+    Ok(prepared)
+}
+
+/// Of a seal, the same.
+pub(crate) async fn played_seal(stanza: &Seal, providers: &Providers, player: &Arc<Player>) -> Result<Prepared, Failure> {
+    let settings = match &stanza.awskms {
+        Some(awskms) => awskms.settings(awskms.access.region.as_deref().or(player.header().region.as_deref()).unwrap_or_default()),
+        None => stanza.settings.clone(),
+    };
+    let bare = Seal { awskms: None, settings, plugin: alone(stanza.plugin.as_ref()), ..stanza.clone() };
+    let mut prepared = seal(&bare, providers).await?;
+    played(&mut prepared, player, stanza.awskms.is_some(), stanza.plugin.as_deref());
+    Ok(prepared)
+}
+
+/// Puts the recording where grants would be.
+fn played(prepared: &mut Prepared, player: &Arc<Player>, aws: bool, plugin: Option<&Plugin>) {
+    let grants = plugin.map(|plugin| &plugin.grants);
+    if aws || grants.is_some_and(|grants| grants.aws.is_some()) {
+        let aws = player.aws();
+        prepared.granted.push(format!("AWS: {}", aws.describe()));
+        prepared.config.grants.aws = Some(aws);
+    }
+    if grants.is_some_and(|grants| !grants.http.is_empty()) {
+        let http = player.http();
+        prepared.granted.push(format!("HTTP requests: {}", http.describe()));
+        prepared.config.grants.http = Some(http);
+    }
+}
+
+/// The block without what leads out of this machine.
+fn alone(plugin: Option<&Arc<Plugin>>) -> Option<Arc<Plugin>> {
+    let mut plugin = plugin?.clone();
+    let grants = &mut Arc::make_mut(&mut plugin).grants;
+    grants.aws = None;
+    grants.http = Vec::new();
+    Some(plugin)
 }
 
 fn prepared(mut config: StorageConfig, granted: Granted, directory: bool) -> Prepared {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cofferdam_backend::{Error, Result};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::jobs::Prune;
 use crate::folders::Folders;
@@ -52,7 +53,9 @@ impl Due {
     pub(super) async fn settle(mut self) -> Result<()> {
         let Some(sweep) = self.0.take() else { return Ok(()) };
         // The task is never aborted: it ends by itself, or with the tokio runtime.
-        tokio::spawn(sweep.run()).await.unwrap_or_else(|error| Err(Error::Unavailable(format!("folders were not pruned: {error}"))))
+        tokio::spawn(sweep.run().in_current_span())
+            .await
+            .unwrap_or_else(|error| Err(Error::Unavailable(format!("folders were not pruned: {error}"))))
     }
 }
 

@@ -77,7 +77,8 @@ fn handle(
 fn detail(request: &HostOutgoingRequest) -> String {
     let method = match &request.method {
         types::Method::Other(method) => method.clone(),
-        known => format!("{known:?}").to_ascii_uppercase(),
+        // As it is shown: `Method::Post`.
+        known => format!("{known:?}").rsplit(':').next().unwrap_or_default().to_ascii_uppercase(),
     };
     let scheme = match &request.scheme {
         Some(types::Scheme::Http) => "http",

@@ -21,10 +21,12 @@ mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::logical::{Error, Fields, Result};
+use crate::measure;
 use crate::mounts::{Entry, options_value};
 use crate::view::View;
 use device::Device;
@@ -232,6 +234,7 @@ impl Audit {
         if devices.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let mut pending = Vec::with_capacity(devices.len());
         for device in devices.iter() {
             pending.push(device.send(record, stage));
@@ -240,10 +243,12 @@ impl Audit {
         for written in pending {
             taken |= written.wait().await;
         }
+        measure::since(stage.metric(), begun);
+        // Counted from the first entry on, so that an alert has something to look at.
+        metrics::counter!(stage.failures()).increment(u64::from(!taken));
         if taken {
             return Ok(());
         }
-        metrics::counter!(stage.failures()).increment(1);
         Err(Error::Internal(format!("no audit device took the entry of a {}", stage.kind())))
     }
 }

@@ -68,6 +68,14 @@ impl Stage<'_> {
         }
     }
 
+    /// The metric of the time that entries take.
+    pub(super) fn metric(self) -> &'static str {
+        match self {
+            Stage::Request(_) => "vault_audit_log_request",
+            Stage::Response(_) => "vault_audit_log_response",
+        }
+    }
+
     /// The counter of entries that no device took.
     pub(super) fn failures(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use crate::audit::Audit;
 use crate::barrier::Barrier;
 use crate::lease::clock::Clock;
 use crate::logical::{Error, Result};
+use crate::measure;
 use crate::mounts::{Engines, Mounts, Tables};
 use crate::token::{Backend, Cubbyhole, Parts};
 use crate::view::View;
@@ -29,6 +30,10 @@ pub(crate) struct Active {
 impl Active {
     /// Opens all that an unsealed vault has, and makes what is missing of it. The barrier is unsealed.
     pub(crate) async fn open(barrier: &Arc<Barrier>, options: &Options) -> Result<Active> {
+        measure::time("vault_core_post_unseal", Active::opened(barrier, options)).await
+    }
+
+    async fn opened(barrier: &Arc<Barrier>, options: &Options) -> Result<Active> {
         let tables = Tables::load(barrier).await?;
         let view = |prefix: &str| View::new(barrier.clone(), prefix);
         let audit = Arc::new(Audit::open(view(""), options.audit.clone()).await?);

@@ -58,7 +58,7 @@ impl Core {
     /// Has another server become the active one, if this is one of several and leads.
     pub(super) async fn step_down(&self) {
         if let Some(ha) = &self.ha {
-            ha.step_down().await;
+            crate::measure::time("vault_core_step_down", ha.step_down()).await;
         }
     }
 

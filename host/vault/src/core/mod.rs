@@ -25,12 +25,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cofferdam_backend::Storage;
+use tracing::Instrument;
 use zeroize::Zeroizing;
 
 use crate::audit::AuditOptions;
 use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
 use crate::ha::{Guard, Ha, HaOptions};
 use crate::logical::{Error, Result};
+use crate::measure;
 use crate::seal::SealOptions;
 use crate::seal::config::SHAMIR;
 use crate::unseal::Unsealer;
@@ -140,7 +142,7 @@ impl Core {
     }
 
     /// Whether it is sealed. A standby is not.
-    fn sealed(&self) -> bool {
+    pub(crate) fn sealed(&self) -> bool {
         match &self.ha {
             None => self.active().is_err(),
             Some(ha) => !ha.running(),
@@ -294,7 +296,7 @@ impl Core {
     /// Runs to its end even if the caller goes away. [`Error::BadRequest`] for a share that cannot be one, and when the shares together are wrong.
     pub async fn unseal(self: &Arc<Self>, request: UnsealRequest) -> Result<SealStatus> {
         let core = self.clone();
-        to_the_end(async move { core.unseal_now(&request).await }).await
+        measure::time("vault_core_unseal", to_the_end(async move { core.unseal_now(&request).await })).await
     }
 
     async fn unseal_now(self: &Arc<Self>, request: &UnsealRequest) -> Result<SealStatus> {
@@ -344,7 +346,7 @@ impl Core {
         let _state = self.state.lock().await;
         // Who seals it wants it sealed.
         self.auto.want(false);
-        self.seal_now().await;
+        measure::time("vault_core_seal", self.seal_now()).await;
     }
 
     /// The caller holds `state`.
@@ -376,7 +378,7 @@ impl Core {
 
 /// Runs it in a task of its own, so that it goes on when the caller is dropped.
 async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work).await.map_err(|error| Error::Internal(format!("a request's task ended: {error}")))?
+    tokio::spawn(work.in_current_span()).await.map_err(|error| Error::Internal(format!("a request's task ended: {error}")))?
 }
 
 fn decode_share(text: &str) -> Result<Zeroizing<Vec<u8>>> {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::{Active, Core, to_the_end};
 use crate::audit::Trail;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::measure;
 use crate::mounts::{Handler, no_route};
 use crate::system;
 use crate::token::Caller;
@@ -69,6 +70,7 @@ impl Core {
     ///
     /// A mutating request runs to its end even if the caller drops the future.
     pub async fn handle(self: &Arc<Self>, request: Request) -> Result<Response> {
+        let _under_way = measure::UnderWay::begin();
         // These end the leadership themselves.
         if matches!(request.path.as_str(), "sys/seal" | "sys/step-down") {
             return self.run(request).await;
@@ -77,12 +79,15 @@ impl Core {
     }
 
     async fn run(self: &Arc<Self>, request: Request) -> Result<Response> {
-        if request.operation.mutates() {
-            let core = self.clone();
-            to_the_end(async move { core.answer(request).await }).await
-        } else {
-            self.answer(request).await
-        }
+        let answer = async {
+            if request.operation.mutates() {
+                let core = self.clone();
+                to_the_end(async move { core.answer(request).await }).await
+            } else {
+                self.answer(request).await
+            }
+        };
+        measure::time("vault_core_handle_request", answer).await
     }
 
     /// Has the audit devices open their files again, so that one that was renamed is let go.
@@ -193,6 +198,7 @@ impl Core {
                 request.operation = Operation::Create;
                 trail.operation(request.operation);
             }
+            measure::entered(mount, request.operation);
         }
         if !may(caller, request.operation, &path, &request.data) {
             trail.denied();
@@ -210,7 +216,8 @@ impl Core {
             }
             Handler::Refused(reason) => Err(Error::BadRequest(format!("{:?} cannot be used: {reason}", mount.entry.api_path()))),
         };
-        measure(mount.label, request.operation, begun, response.is_ok());
+        measured(mount.label, request.operation, begun, response.is_ok());
+        measure::route(&mount, request.operation, begun);
         response
     }
 }
@@ -239,7 +246,10 @@ async fn authorized(active: &Arc<Active>, request: &Request, trail: &mut Trail) 
 async fn caller(active: &Arc<Active>, request: &Request) -> Result<Option<Arc<Caller>>> {
     let denied = || Error::Forbidden("permission denied".to_owned());
     match request.token.as_ref().filter(|token| !token.is_empty()) {
-        Some(token) => active.tokens.caller(token, request.remote).await?.ok_or_else(denied).map(Some),
+        Some(token) => {
+            let found = measure::time("vault_core_check_token", active.tokens.caller(token, request.remote)).await?;
+            found.ok_or_else(denied).map(Some)
+        }
         None if needs_no_token(&request.path) => Ok(None),
         None => Err(denied()),
     }
@@ -256,7 +266,7 @@ fn check_path(path: &str) -> Result<()> {
     Ok(())
 }
 
-fn measure(mount: &'static str, operation: Operation, begun: Instant, ok: bool) {
+fn measured(mount: &'static str, operation: Operation, begun: Instant, ok: bool) {
     let outcome = if ok { "ok" } else { "error" };
     metrics::histogram!("vault_route_seconds", "mount" => mount, "operation" => operation.name(), "outcome" => outcome)
         .record(begun.elapsed());

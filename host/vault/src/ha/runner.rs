@@ -159,6 +159,7 @@ impl Runner {
                 let active = core.set_active(None);
                 ha.leading.send_replace(None);
                 metrics::gauge!("vault_ha_active").set(0);
+                metrics::histogram!("vault_core_leadership_lost").record(begun.until(BootInstant::now()).as_secs_f64() * 1000.0);
                 if let End::Ordered(_) = end {
                     tokio::select! {
                         biased;

@@ -202,6 +202,11 @@ impl Leases {
         Ok(self.index().leases.keys().filter(|id| id.starts_with(prefix)).map(|id| id.to_string()).collect())
     }
 
+    /// How many leases memory knows: all, once they are loaded.
+    pub(crate) fn count(&self) -> usize {
+        self.index().leases.len()
+    }
+
     /// A lease that has ended, the one that ended first; or when the next one ends.
     pub fn due(&self) -> Result<Arc<str>, Option<OffsetDateTime>> {
         let now = self.clock.now();

@@ -14,6 +14,7 @@ use tokio::sync::RwLock;
 use super::{Acl, DEFAULT, Policy, RESPONSE_WRAPPING, ROOT, builtin};
 use crate::lease::clock::{Clock, Time};
 use crate::logical::{Error, Result};
+use crate::measure;
 use crate::view::View;
 
 /// Policies, and sums of them, that are kept parsed.
@@ -77,6 +78,10 @@ impl Store {
     /// The policy, parsed. None if there is none, or it has expired. [`Error::Damaged`] for a text that does not parse: no token that has
     /// such a policy can do anything, since what it denies is not known.
     pub async fn get(&self, name: &str) -> Result<Option<Arc<Policy>>> {
+        measure::time("vault_policy_get_policy", self.found(name)).await
+    }
+
+    async fn found(&self, name: &str) -> Result<Option<Arc<Policy>>> {
         let name = canonical(name);
         if name == ROOT {
             return Ok(Some(Arc::new(Policy::root())));
@@ -158,7 +163,7 @@ impl Store {
             .identity_paths()
             .map(|path| format!("path {path:?} is made from an identity; tokens of this server have none, so that it never matches"))
             .collect();
-        self.write(&name, text, policy).await?;
+        measure::time("vault_policy_set_policy", self.write(&name, text, policy)).await?;
         Ok(warnings)
     }
 
@@ -198,7 +203,7 @@ impl Store {
         }
         let _changing = self.fill.write().await;
         self.forget(&name);
-        self.view.delete(&name).await
+        measure::time("vault_policy_delete_policy", self.view.delete(&name)).await
     }
 
     /// Before a change of the storage, so that it counts even if the storage fails and the change is made all the same.
@@ -209,6 +214,10 @@ impl Store {
 
     /// All names that a token can have, sorted.
     pub async fn list(&self) -> Result<Vec<String>> {
+        measure::time("vault_policy_list_policies", self.names()).await
+    }
+
+    async fn names(&self) -> Result<Vec<String>> {
         let mut names = vec![ROOT.to_owned()];
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {

@@ -38,6 +38,7 @@ pub(crate) enum Turn {
 
 impl Pulse {
     pub(super) fn new(name: &str) -> Pulse {
+        metrics::gauge!(UNREACHABLE, LABEL => name.to_owned()).set(0);
         Pulse {
             name: name.to_owned(),
             state: Mutex::default(),

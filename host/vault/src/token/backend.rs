@@ -180,7 +180,7 @@ impl Backend {
 
     async fn renew_inner(&self, inner: &str, external: &str, request: &Request) -> Result<Response> {
         let increment = Body(&request.data).increment()?;
-        let renewed = self.store.renew(inner, increment).await?;
+        let renewed = crate::measure::time("vault_expire_renew_token", self.store.renew(inner, increment)).await?;
         let (entry, lease, warnings) = renewed.ok_or_else(|| Error::bad_request("token not found"))?;
         let auth = self.store.auth(&entry, lease.ttl, lease.renewable, Zeroizing::new(external.to_owned()));
         let auth = Auth { issue_time: Some(entry.creation_time), ..auth };

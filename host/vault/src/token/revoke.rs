@@ -15,6 +15,7 @@ use super::store::Store;
 use crate::lease::clock::Time;
 use crate::lease::{Auth, Lease};
 use crate::logical::{Error, Result};
+use crate::measure;
 
 /// How long a revocation that failed waits before it is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ impl Store {
 
     /// Revokes a token, by its inner form, and all its children; one that does not exist is a success.
     pub async fn revoke(&self, inner: &str) -> Result<()> {
-        self.revoke_if(inner, None).await
+        measure::time("vault_token_revoke", self.revoke_if(inner, None)).await
     }
 
     /// The same; with the id of a lease, only if that has ended.
@@ -181,7 +182,7 @@ impl Store {
 
     /// Ends what a lease is for. [`Error::BadRequest`] for a lease of something that no engine here can revoke.
     pub(super) async fn revoke_lease(&self, id: &str) -> Result<()> {
-        self.revoke_lease_if(id, false).await
+        measure::time("vault_expire_revoke", self.revoke_lease_if(id, false)).await
     }
 
     /// The same; with `ended`, only if the lease has ended and nobody is at it.
@@ -210,7 +211,7 @@ impl Store {
                 Ok(id) => id,
                 Err(next) => return next,
             };
-            match self.revoke_lease_if(&id, true).await {
+            match measure::time("vault_expire_revoke", self.revoke_lease_if(&id, true)).await {
                 Ok(()) => {}
                 Err(Error::BadRequest(text)) => {
                     tracing::warn!(lease = %id, "a lease has ended, but what it is for cannot be revoked here: {text}");

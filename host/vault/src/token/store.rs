@@ -22,6 +22,7 @@ use crate::lease::clock::{Clock, Time};
 use crate::lease::ttl::{self, Terms};
 use crate::lease::{Auth, Lease, Leases, Times};
 use crate::logical::{Error, Result};
+use crate::measure;
 use crate::policy;
 use crate::view::View;
 
@@ -93,6 +94,11 @@ impl Store {
         }))
     }
 
+    /// How many leases there are, as far as they are loaded.
+    pub(crate) fn lease_count(&self) -> usize {
+        self.leases.count()
+    }
+
     /// The engine of `cubbyhole/`.
     pub fn cubbyhole(self: &Arc<Self>) -> Arc<dyn Engine> {
         Arc::new(Own::new(self.cubbyhole.clone(), self.clone()))
@@ -157,12 +163,13 @@ impl Store {
     }
 
     pub(super) async fn put_entry(&self, salted: &str, entry: &Entry) -> Result<()> {
-        self.view.put(&format!("id/{salted}"), &entry.to_stored()?).await
+        let (key, stored) = (format!("id/{salted}"), entry.to_stored()?);
+        measure::time("vault_token_store", self.view.put(&key, &stored)).await
     }
 
     /// The token of this inner form, if it counts. One that should have a lease and has none is revoked.
     pub(super) async fn live(&self, inner: &str) -> Result<Option<Live>> {
-        let live = self.live_or_stray(inner).await?;
+        let live = measure::time("vault_token_lookup", self.live_or_stray(inner)).await?;
         if let Some(Live { entry, times: None }) = &live
             && !entry.never_expires()
         {
@@ -245,7 +252,13 @@ impl Store {
     }
 
     /// Gives the entry an id, an accessor and a cubbyhole, and stores it with a lease. The id may be chosen beforehand.
-    pub(super) async fn create(&self, mut entry: Entry, renewable: bool) -> Result<Entry> {
+    pub(super) async fn create(&self, entry: Entry, renewable: bool) -> Result<Entry> {
+        let created = measure::time("vault_token_create", self.create_now(entry, renewable)).await?;
+        metrics::counter!("vault_token_creation", "auth_method" => "token", "token_type" => "service").increment(1);
+        Ok(created)
+    }
+
+    async fn create_now(&self, mut entry: Entry, renewable: bool) -> Result<Entry> {
         let chosen = !entry.id.is_empty();
         let _alone = if chosen { Some(self.chosen.lock().await) } else { None };
         if chosen && self.entry(&self.salted(&entry.id)).await?.is_some() {
@@ -299,7 +312,7 @@ impl Store {
             self.view.put(&format!("parent/{}/{salted}", self.salted(&entry.parent)), b"").await?;
         }
         if let Some(lease) = lease {
-            self.leases.put(lease).await?;
+            measure::time("vault_expire_register_auth", self.leases.put(lease)).await?;
         }
         self.put_entry(&salted, entry).await
     }
