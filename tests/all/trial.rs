@@ -1,5 +1,10 @@
 //! `coffer plugin test` on real components: what is honest passes, what is not is told by the check that it fails, and what is missing is explained.
 
+mod broken;
+mod conduct;
+mod fault;
+mod record;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;

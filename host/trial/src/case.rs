@@ -3,11 +3,14 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cofferdam_backend::Lock;
 use proptest::test_runner::{RngAlgorithm, TestRng};
+use tokio::sync::OnceCell;
 
+use crate::conduct::Seen;
+use crate::record::Tape;
 use crate::report::{Check, Figure, Outcome, Section, Value};
 use crate::script::Script;
 use crate::store::Store;
@@ -117,11 +120,16 @@ pub struct Options {
     pub progress: Option<Progress>,
     /// A storage that costs are shown beside.
     pub beside: Option<Arc<dyn Subject>>,
+    /// What checks take for the time of day where they store it.
+    pub now: SystemTime,
+    /// What records or plays back the subject's traffic.
+    pub tape: Option<Arc<dyn Tape>>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { only: Vec::new(), seed: 0, quick: false, patience: Duration::from_secs(600), progress: None, beside: None }
+        let (patience, now) = (Duration::from_secs(600), SystemTime::now());
+        Options { only: Vec::new(), seed: 0, quick: false, patience, progress: None, beside: None, now, tape: None }
     }
 }
 
@@ -166,6 +174,8 @@ pub struct Ground<'a> {
     pub options: &'a Options,
     /// What has been done, for the report.
     pub script: Arc<Script>,
+    /// What one course of calls showed, for all checks that judge by it.
+    pub(crate) seen: Arc<OnceCell<Seen>>,
     opened: Mutex<Option<(String, String)>>,
     figures: Mutex<Vec<Figure>>,
 }
@@ -178,7 +188,7 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<'a> Ground<'a> {
     /// For one check.
     pub fn new(subject: &'a dyn Subject, options: &'a Options) -> Ground<'a> {
-        Ground { subject, options, script: Arc::default(), opened: Mutex::default(), figures: Mutex::default() }
+        Ground { subject, options, script: Arc::default(), seen: Arc::default(), opened: Mutex::default(), figures: Mutex::default() }
     }
 
     /// Adds what the check saw beside what it judges.
@@ -251,13 +261,15 @@ pub struct Sheet<'a> {
     /// How much.
     pub options: &'a Options,
     section: Section,
+    seen: Arc<OnceCell<Seen>>,
     opened: Option<(String, String)>,
 }
 
 impl<'a> Sheet<'a> {
     /// A section with nothing in it yet.
     pub fn new(name: &str, subject: &'a dyn Subject, options: &'a Options) -> Sheet<'a> {
-        Sheet { subject, options, section: Section { name: name.to_owned(), ..Section::default() }, opened: None }
+        let section = Section { name: name.to_owned(), ..Section::default() };
+        Sheet { subject, options, section, seen: Arc::default(), opened: None }
     }
 
     /// Runs a case whether it is wanted or not, and keeps what came of it if it is wanted or did not pass; returns whether it passed.
@@ -295,10 +307,19 @@ impl<'a> Sheet<'a> {
         if let Some(progress) = &self.options.progress {
             progress(id);
         }
-        let ground = Ground::new(self.subject, self.options);
+        let ground = Ground { seen: Arc::clone(&self.seen), ..Ground::new(self.subject, self.options) };
         let began = Instant::now();
-        let outcome = ground.outcome(run(&ground)).await;
+        let tape = self.options.tape.as_deref();
+        let mut outcome = match tape.and_then(|tape| tape.begin(id)) {
+            Some(why) => Outcome::Skipped { why },
+            None => ground.outcome(run(&ground)).await,
+        };
         let took = began.elapsed();
+        if let Some(tape) = tape {
+            outcome = tape.end(outcome);
+            // Now, and not by the next check: on a tape each check stands for itself. What remains, the next one removes.
+            let _ = self.subject.wipe().await;
+        }
         if let Some(opened) = held(&ground.opened).take() {
             self.opened = Some(opened);
         }

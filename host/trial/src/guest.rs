@@ -46,6 +46,9 @@ impl GuestSubject {
             size: inspection.size,
             grants: granted,
             judged: config.grants.aws.is_some(),
+            imports: inspection.imports.iter().map(|import| import.name.clone()).collect(),
+            compile_time: component.compile_time(),
+            limits: Some(config.limits.clone()),
             ..Info::new(component.name(), inspection.world)
         };
         let base = if place == Place::Folder { format!("coffer-trial-{}/", uuid::Uuid::new_v4().simple()) } else { String::new() };
@@ -58,6 +61,20 @@ impl GuestSubject {
     pub fn with_temporary_directory(mut self) -> GuestSubject {
         self.temporary = true;
         self
+    }
+
+    /// Has it work in the folder of this name, where it works in one.
+    #[must_use]
+    pub fn with_folder(mut self, name: &str) -> GuestSubject {
+        if self.place == Place::Folder {
+            self.part = Part::new(format!("{name}/"));
+        }
+        self
+    }
+
+    /// The name of the folder that it works in.
+    pub fn folder(&self) -> Option<&str> {
+        self.part.base().strip_suffix('/')
     }
 
     /// Whether it is one that keeps its entries in a directory: it can use one, and needs no other grant.
@@ -145,5 +162,10 @@ impl Subject for GuestSubject {
         // A call that was given up may still write into the one that goes: it writes into nothing.
         *self.directory.lock().await = None;
         Ok(())
+    }
+
+    async fn forget(&self) {
+        self.part.forget();
+        *self.directory.lock().await = None;
     }
 }

@@ -11,6 +11,7 @@ pub mod cost;
 pub mod fault;
 mod guest;
 mod own;
+pub mod record;
 mod report;
 mod script;
 mod store;
@@ -20,7 +21,7 @@ mod tests;
 
 pub use case::{Case, Ended, Failed, Ground, Options, Progress, Running, Sheet, Verdict};
 pub use guest::{GuestSubject, Place};
-pub use report::{Check, Figure, Outcome, Report, Section, Value};
+pub use report::{Cell, Check, Column, Figure, Outcome, Report, Section, Table, Value};
 pub use script::Script;
 pub use store::Store;
 pub use subject::{Given, Info, OpenWith, OpenedSeal, OpenedStorage, Subject, SubjectError};

@@ -47,6 +47,17 @@ impl Part {
         !held(&self.keys).is_empty() || !held(&self.locks).is_empty()
     }
 
+    /// The folder, with a trailing slash; empty for the whole store.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn forget(&self) {
+        held(&self.keys).clear();
+        held(&self.locks).clear();
+    }
+
     fn key(&self, key: &Key) -> Result<Key> {
         if self.base.is_empty() { Ok(key.clone()) } else { Ok(Key::new(format!("{}{key}", self.base))?) }
     }

@@ -1,12 +1,15 @@
 //! What came of a trial: for people as a table, for programs as JSON, for CI systems as JUnit.
 
 mod junit;
+mod rows;
 mod table;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::rows::{Cell, Column, Table};
+pub(crate) use self::rows::{number, shown};
 use crate::case::Sheet;
 use crate::subject::Info;
 
@@ -99,6 +102,8 @@ pub enum Value {
     Text(String),
     /// Several texts, as a list of hosts.
     List(Vec<String>),
+    /// Rows, as the times of each operation.
+    Table(Table),
 }
 
 fn millis<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

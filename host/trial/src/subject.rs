@@ -1,10 +1,11 @@
 //! What is tried: how it is opened, and how its store is emptied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cofferdam_backend::{Lock, Seal, Storage};
-use cofferdam_runtime::{PoolOptions, Probe, SealBackend, StorageBackend, World};
+use cofferdam_runtime::{GuestLimits, PoolOptions, Probe, SealBackend, StorageBackend, World};
 use serde::Serialize;
 
 /// What is known of a subject.
@@ -28,6 +29,14 @@ pub struct Info {
     pub grants: Vec<String>,
     /// Whether the host itself speaks with the service behind it (the grant `aws`), and so can judge what the guest says of it.
     pub judged: bool,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// How long it was compiled, unless its code was kept from an earlier time.
+    #[serde(skip)]
+    pub compile_time: Option<Duration>,
+    /// What it may use; none for what is no guest.
+    #[serde(skip)]
+    pub limits: Option<GuestLimits>,
 }
 
 impl Info {
@@ -43,6 +52,9 @@ impl Info {
             size: 0,
             grants: Vec::new(),
             judged: false,
+            imports: Vec::new(),
+            compile_time: None,
+            limits: None,
         }
     }
 }
@@ -127,6 +139,9 @@ pub trait Subject: Send + Sync {
 
     /// Empties the store: of what this subject wrote, and of nothing else.
     async fn wipe(&self) -> Result<(), SubjectError>;
+
+    /// Takes the store for empty, since there is none any more.
+    async fn forget(&self) {}
 }
 
 /// A storage that is there already, such as a native one to compare with. To open it changes nothing, and `wipe` removes everything.

@@ -161,6 +161,9 @@ pub(crate) enum TrialFormat {
 their stanza and plugin block; of the rest of a server's configuration nothing is needed. A store behind a grant must be empty, and what was written is removed \
 at the end. No pin is needed: what the component can reach is what you grant it.
 
+With --replay the configuration needs the same stanza and the names of the same grants, and no secret of them is read. Checks of which there can be no recording \
+are skipped, with the reason.
+
 Exit codes: 0 every check passed, 1 wrong command line or configuration, 2 a check failed, or nothing could be tried."
 )]
 pub(crate) struct TestArguments {
@@ -187,6 +190,12 @@ pub(crate) struct TestArguments {
     /// Work in a store that holds other things, below a folder of a random name
     #[arg(long)]
     pub(crate) force: bool,
+    /// Write its traffic by the grants aws and http to this new file, without secrets and key material, for --replay
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+    /// Play back a recording in place of what is granted: no network, no credentials; seed and amount come from it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "quick", "force"])]
+    pub(crate) replay: Option<PathBuf>,
     /// Show the log from this level on, the component's lines among it: trace, debug, info, warn or error
     #[arg(long, value_enum, ignore_case = true)]
     pub(crate) log_level: Option<Level>,

@@ -8,6 +8,7 @@ mod metadata;
 mod new;
 mod pin;
 mod pull;
+mod record;
 mod running;
 mod test;
 mod words;

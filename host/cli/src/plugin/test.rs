@@ -4,6 +4,7 @@
 //! grant is an empty one, or a folder of a random name in it, and only what the trial wrote is removed from it.
 
 use super::block;
+use super::record::{self, Way, refuse_initialised, secrets_of};
 use crate::args::{TestArguments, TrialFormat};
 use crate::component;
 use crate::config::{self, Config, Environment, Role, Seal, Storage, is_builtin};
@@ -34,6 +35,7 @@ pub(super) fn run(arguments: &TestArguments, environment: &Environment) -> Outco
     let name = file.display().to_string();
     let bytes = super::read(file)?;
     let inspection = cofferdam_runtime::inspect(&name, &bytes).map_err(Failure::usage)?;
+    let way = Way::of(arguments)?;
     let stanza = match arguments.config.as_slice() {
         [] => None,
         paths => Some(stanza(file, &inspection, paths, environment)?),
@@ -45,16 +47,21 @@ pub(super) fn run(arguments: &TestArguments, environment: &Environment) -> Outco
     let tokio = tokio.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
     let runtime = server::component_runtime()?;
     let component = runtime.component(Source::Bytes { name, bytes }).map_err(Failure::failed)?;
+    let beside = beside(arguments, &runtime, &component)?;
     tokio.block_on(async {
-        let subject = subject(arguments, stanza, runtime, component).await?;
-        try_out(arguments, &subject).await
+        if let (Way::Record, Some(Stanza::Seal(_, Some(config)))) = (&way, &stanza) {
+            refuse_initialised(config, &runtime).await?;
+        }
+        let tried = Tried { stanza: stanza.as_ref(), runtime, component };
+        try_out(arguments, &tried, way, beside).await
     })
 }
 
 /// The stanza by which a component is opened.
 enum Stanza {
     Storage(Box<Storage>),
-    Seal(Box<Seal>),
+    /// With the whole configuration, if that has a storage.
+    Seal(Box<Seal>, Option<Box<Config>>),
 }
 
 /// The stanza of the configuration that is for this file.
@@ -77,7 +84,8 @@ fn stanza(file: &Path, inspection: &Inspection, paths: &[PathBuf], environment: 
         Role::Seal => {
             let seal = seal_for(file, &config)?;
             granted(file, role, &seal.kind, inspection, seal.plugin.as_deref())?;
-            Ok(Stanza::Seal(Box::new(seal.clone())))
+            let seal = Box::new(seal.clone());
+            Ok(Stanza::Seal(seal, (config.storage.place.file != defaults.path()).then(|| Box::new(config))))
         }
     }
 }
@@ -133,66 +141,117 @@ fn wanting(file: &Path, inspection: &Inspection) -> String {
     )
 }
 
-/// The component, as the stanza or nothing says.
-async fn subject(
-    arguments: &TestArguments,
-    stanza: Option<Stanza>,
+/// The component, and what it is opened by.
+struct Tried<'a> {
+    stanza: Option<&'a Stanza>,
     runtime: Arc<Runtime>,
     component: Component,
-) -> Result<GuestSubject, Failure> {
-    let providers = Providers::new(Sources::system());
-    let is_seal = super::role(component.inspect().world) == Role::Seal;
-    let prepared = match &stanza {
-        Some(Stanza::Storage(storage)) => server::trial::storage(storage, &providers).await?,
-        Some(Stanza::Seal(seal)) => server::trial::seal(seal, &providers).await?,
-        None => Prepared {
-            config: StorageConfig::new("trial"),
-            granted: Vec::new(),
-            directory: !is_seal && GuestSubject::wants_directory(&component),
-        },
-    };
-    let Prepared { config, mut granted, directory } = prepared;
-    let elsewhere = config.grants.aws.is_some() || config.grants.http.is_some();
-    let place = match (directory, elsewhere) {
-        (true, false) if !is_seal => Place::Directory,
-        _ if arguments.force => Place::Folder,
-        _ => Place::Root,
-    };
-    if directory {
-        granted.push("a fresh temporary directory, seen as /data".to_owned());
+}
+
+impl Tried<'_> {
+    /// The component as the stanza or nothing says, with its requests on this way.
+    async fn subject(&self, force: bool, way: &Way) -> Result<GuestSubject, Failure> {
+        let component = self.component.clone();
+        let providers = Providers::new(Sources::system());
+        let is_seal = super::role(component.inspect().world) == Role::Seal;
+        let prepared = match (self.stanza, way) {
+            (Some(Stanza::Storage(storage)), Way::Replay(player)) => server::trial::played_storage(storage, &providers, player).await?,
+            (Some(Stanza::Storage(storage)), _) => server::trial::storage(storage, &providers).await?,
+            (Some(Stanza::Seal(seal, _)), Way::Replay(player)) => server::trial::played_seal(seal, &providers, player).await?,
+            (Some(Stanza::Seal(seal, _)), _) => server::trial::seal(seal, &providers).await?,
+            (None, _) => Prepared {
+                config: StorageConfig::new("trial"),
+                granted: Vec::new(),
+                directory: !is_seal && GuestSubject::wants_directory(&component),
+            },
+        };
+        let Prepared { mut config, mut granted, directory } = prepared;
+        way.check(component.inspect(), &config)?;
+        let elsewhere = config.grants.aws.is_some() || config.grants.http.is_some();
+        let place = match (directory, elsewhere) {
+            (true, false) if !is_seal => Place::Directory,
+            _ if force => Place::Folder,
+            _ => Place::Root,
+        };
+        if directory {
+            granted.push("a fresh temporary directory, seen as /data".to_owned());
+        }
+        way.listen(&mut config);
+        let subject = GuestSubject::new(Arc::clone(&self.runtime), component, config, granted, place);
+        Ok(way.placed(if directory { subject.with_temporary_directory() } else { subject }))
     }
-    let subject = GuestSubject::new(runtime, component, config, granted, place);
-    Ok(if directory { subject.with_temporary_directory() } else { subject })
+
+    /// What must not come into a recording.
+    fn secrets(&self) -> Vec<Vec<u8>> {
+        let (access, plugin) = match self.stanza {
+            Some(Stanza::Storage(storage)) => (storage.dynamodb.as_ref().map(|dynamodb| &dynamodb.access), &storage.plugin),
+            Some(Stanza::Seal(seal, _)) => (seal.awskms.as_ref().map(|awskms| &awskms.access), &seal.plugin),
+            None => return Vec::new(),
+        };
+        secrets_of(access, plugin.as_deref())
+    }
+}
+
+/// The storage that costs are shown beside: the release's own on files, in a temporary directory of its own.
+fn beside(arguments: &TestArguments, runtime: &Arc<Runtime>, tried: &Component) -> Result<Option<Arc<dyn Subject>>, Failure> {
+    let wanted = Options { only: arguments.only.clone(), ..Options::default() }.wants("cost/operations");
+    if !wanted || super::role(tried.inspect().world) == Role::Seal {
+        return Ok(None);
+    }
+    let found = match component::find(Role::Storage, "filesystem", None, &component::built_in()) {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("costs are shown beside no other storage: {error}");
+            return Ok(None);
+        }
+    };
+    // What is tried may be this very component: it is compared all the same, and shows how much times differ by themselves.
+    let component =
+        if found.sha256 == tried.inspect().sha256 { tried.clone() } else { runtime.component(found.source).map_err(Failure::failed)? };
+    let config = StorageConfig::new("beside");
+    Ok(Some(Arc::new(GuestSubject::new(Arc::clone(runtime), component, config, Vec::new(), Place::Directory))))
 }
 
 /// Runs the trial, and hands out the report.
-async fn try_out(arguments: &TestArguments, subject: &GuestSubject) -> Outcome {
+async fn try_out(arguments: &TestArguments, tried: &Tried<'_>, way: Way, beside: Option<Arc<dyn Subject>>) -> Outcome {
     let talks = std::io::stderr().is_terminal();
     let options = Options {
         only: arguments.only.clone(),
         seed: arguments.seed.unwrap_or_else(seed),
         quick: arguments.quick,
         progress: talks.then(|| Arc::new(|id: &str| eprintln!("{id} …")) as Progress),
+        beside,
         ..Options::default()
     };
+    let way = way.begin(tried.component.inspect(), &options, || tried.secrets());
+    let options = way.options(options);
+    let subject = tried.subject(arguments.force || way.forces(), &way).await?;
     let ids = cofferdam_trial::ids(subject.info());
     if let Some(unknown) = options.unknown(&ids).first() {
         return Err(Failure::usage(format!("--only {unknown}: no section and no check of that name; there are:\n  {}", ids.join("\n  "))));
     }
-    // What does not open is in the report.
-    if let Err(error) = subject.check_place().await
+    // What does not open is in the report. Behind a recording there is no store.
+    if !matches!(way, Way::Replay(_))
+        && let Err(error) = subject.check_place().await
         && subject.storage(cofferdam_trial::OpenWith::again()).await.is_ok()
     {
         return Err(Failure::usage(format!("{}: {error}", subject.info().file)));
     }
     let report = tokio::select! {
-        report = cofferdam_trial::run(subject, &options) => report,
+        report = way.run(&subject, &options) => report,
         _ = tokio::signal::ctrl_c() => {
             subject.wipe().await.map_err(|error| Failure::failed(format!("what was written could not be removed: {error}")))?;
             return Err(Failure::failed("interrupted; what was written is removed"));
         }
     };
     hand_out(arguments, &report)?;
+    if let (Way::Recording(recorder), Some(path)) = (&way, &arguments.record) {
+        // Once without the service: what the file holds is known to play back.
+        let again = Way::Replay(recorder.player());
+        let played = again.run(&tried.subject(again.forces(), &again).await?, &again.options(options.clone())).await;
+        recorder.prove(&played);
+        record::write(recorder, path)?;
+    }
     Ok(if report.passed() { Exit::Success } else { Exit::Failed })
 }
 

@@ -211,7 +211,7 @@ async fn expiry(ground: &Ground<'_>) -> Verdict {
 async fn clocks(ground: &Ground<'_>) -> Verdict {
     const DAY: u64 = 86_400_000_000_000;
     let (one, other) = two(ground).await?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = ground.options.now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_nanos()).unwrap_or(2_000_000_000_000_000_000);
     let mut seen = None;
     // One clock is a day ahead, the other a day behind; and years ahead, and at 1970; and what a float does not hold.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Figure, Outcome, Report, Value};
+use super::{Figure, Outcome, Report, Value, shown};
 
 /// Writing to a string does not fail.
 macro_rules! line {
@@ -35,7 +35,8 @@ pub(super) fn write(report: &Report) -> String {
                 line!(text, "  {:<7}  {why}", "");
             }
         }
-        let widest = section.figures.iter().map(|figure| figure.title.chars().count()).max().unwrap_or(0);
+        let flat = section.figures.iter().filter(|figure| !matches!(figure.value, Value::Table(_)));
+        let widest = flat.map(|figure| figure.title.chars().count()).max().unwrap_or(0);
         for figure in &section.figures {
             figures(&mut text, figure, widest);
         }
@@ -62,7 +63,16 @@ pub(super) fn write(report: &Report) -> String {
 
 fn figures(text: &mut String, figure: &Figure, widest: usize) {
     let value = match &figure.value {
-        Value::Number(number) => format!("{number} {}", figure.unit),
+        Value::Table(table) => {
+            line!(text, "  {}{}", figure.title, if table.rows.is_empty() { ": none" } else { "" });
+            if !table.rows.is_empty() {
+                for row in table.lines() {
+                    line!(text, "    {row}");
+                }
+            }
+            return;
+        }
+        Value::Number(number) => format!("{} {}", shown(*number), figure.unit),
         Value::Text(text) => text.clone(),
         Value::List(list) if list.is_empty() => "none".to_owned(),
         Value::List(list) => list.join(&format!("\n  {:<widest$}  ", "")),

@@ -10,11 +10,10 @@ fn report(outcomes: Vec<Outcome>) -> Report {
         name: Some("x".to_owned()),
         version: Some("1.2.3".to_owned()),
         sha256: "00ff".to_owned(),
-        world: World::Storage,
         contract: "0.1.0".to_owned(),
         size: 17,
         grants: vec!["a fresh temporary directory".to_owned()],
-        judged: false,
+        ..Info::new("", World::Storage)
     };
     let check = |(number, outcome)| Check {
         id: format!("contract/check-{number}"),
@@ -23,8 +22,12 @@ fn report(outcomes: Vec<Outcome>) -> Report {
         took: Duration::from_millis(5),
     };
     let figure = Figure { id: "contract/size".to_owned(), title: "Size".to_owned(), value: Value::Number(1.5), unit: "MiB".to_owned() };
-    let section =
-        Section { name: "contract".to_owned(), checks: outcomes.into_iter().enumerate().map(check).collect(), figures: vec![figure] };
+    let mut table = Table::new(&[("operation", "operation"), ("size", "size"), ("p50_us", "p50 µs"), ("ratio", "ratio")]);
+    table.rows.push(vec!["get".into(), "4 KiB".into(), 12.345.into(), Cell::None]);
+    table.rows.push(vec!["put".into(), "64 B".into(), 1_234.5.into(), 0.5.into()]);
+    let rows = Figure { id: "contract/times".to_owned(), title: "Times".to_owned(), value: Value::Table(table), unit: String::new() };
+    let checks = outcomes.into_iter().enumerate().map(check).collect();
+    let section = Section { name: "contract".to_owned(), checks, figures: vec![figure, rows] };
     Report { sections: vec![section], took: Duration::from_millis(9), ..Report::new(subject, 7) }
 }
 
@@ -66,7 +69,8 @@ fn people_see_what_failed_and_how_to_get_there() {
         "no lock",
         "1 passed, 1 failed, 1 skipped",
         "seed 7",
-        "1.5 MiB",
+        "Size  1.50 MiB",
+        "  Times\n    operation  size   p50 µs  ratio\n    get        4 KiB    12.3      -\n    put        64 B     1234   0.50\n",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -81,7 +85,10 @@ fn programs_read_the_same() {
     assert_eq!(checks[0], serde_json::json!({"id": "contract/check-0", "title": "It holds", "outcome": "passed", "took_ms": 5}));
     assert_eq!((&checks[1]["outcome"], &checks[1]["script"][0]), (&"failed".into(), &"put a/b = 0x00".into()));
     assert_eq!((&checks[2]["outcome"], &checks[2]["why"]), (&"skipped".into(), &"no lock".into()));
-    assert_eq!(json["sections"][0]["figures"][0]["value"], 1.5);
+    let figures = &json["sections"][0]["figures"];
+    assert_eq!(figures[0]["value"], 1.5);
+    let row = serde_json::json!({"operation": "get", "size": "4 KiB", "p50_us": 12.35, "ratio": null});
+    assert_eq!(figures[1]["value"][0], row);
 }
 
 #[test]
@@ -91,4 +98,5 @@ fn ci_systems_count_failures_and_skips() {
         assert!(xml.contains(part), "{part}: {xml}");
     }
     assert!(!xml.contains('\u{1}'));
+    assert!(xml.contains("name=\"contract/times/put 64 B\" value=\"p50_us=1234 ratio=0.50\""), "{xml}");
 }

@@ -1,5 +1,7 @@
 //! Every check against a backend that has the fault that it is for, and against one that has none.
 
+mod behaviour;
+mod conduct;
 mod fault;
 mod seal;
 mod toy;
@@ -76,7 +78,7 @@ const SEALS: &[(&str, SealFault)] = &[
 ];
 
 fn quick(only: &str) -> Options {
-    let only = if only.is_empty() { Vec::new() } else { vec![format!("contract/{only}")] };
+    let only = if only.is_empty() { vec!["contract".to_owned()] } else { vec![format!("contract/{only}")] };
     Options { only, quick: true, seed: 11, patience: Duration::from_secs(300), ..Options::default() }
 }
 

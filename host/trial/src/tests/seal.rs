@@ -48,6 +48,11 @@ impl ToySeal {
         let info = Info { world: World::Seal, ..super::Toy::new(super::Fault::None).info().clone() };
         ToySeal { fault, keys: Arc::default(), info }
     }
+
+    /// Forgets every key.
+    pub(super) fn forget(&self) {
+        *self.keys.lock().unwrap() = Keys::default();
+    }
 }
 
 #[async_trait]

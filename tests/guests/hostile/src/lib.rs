@@ -2,8 +2,9 @@
 //!
 //! A key below `do/` names a misdeed, which any of `get`, `put`, `delete`, `batch` and the lock's functions then commits; a
 //! folder below `do/` makes a bad listing; a folder whose last segment begins with `do-` makes `prune` commit one; a scan whose cursor is a misdeed's name commits it; the setting `mode` makes `open` and `attach`
-//! commit one. Every other key is kept in the instance's memory, honestly: which is what the runtime's own cost is measured with.
+//! commit one, and the setting `each` every `get` ([`each`]). Every other key is kept in the instance's memory, honestly: which is what the runtime's own cost is measured with.
 
+mod each;
 mod honest;
 mod misdeeds;
 mod mutations;
@@ -41,6 +42,7 @@ impl storage::Guest for Hostile {
     }
 
     fn attach(settings: Vec<Setting>, _: Descriptor) -> Result<(), Error> {
+        each::configure(&settings);
         if let Some(misdeed) = setting(&settings, "mode").strip_prefix("attach-") {
             misdeeds::commit(misdeed)?;
         }
@@ -50,7 +52,10 @@ impl storage::Guest for Hostile {
     fn get(key: String) -> Result<Option<Vec<u8>>, Error> {
         match named(&key) {
             Some(misdeed) => misdeeds::commit(misdeed).map(Some),
-            None => Ok(honest::get(&key)),
+            None => {
+                each::commit();
+                Ok(honest::get(&key))
+            }
         }
     }
 
