@@ -14,3 +14,5 @@ pub(crate) mod process;
 mod refusals;
 mod store;
 mod tls;
+mod traces;
+mod walkthrough;

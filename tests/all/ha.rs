@@ -4,7 +4,7 @@
 //! what while whose the lock was; and every write that was acknowledged is there in the end, unless a later one took its place.
 
 mod cluster;
-mod journal;
+pub(crate) mod journal;
 pub(crate) mod processes;
 mod trouble;
 mod writers;

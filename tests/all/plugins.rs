@@ -1,6 +1,10 @@
 //! Plugins of a running server: another version takes over while clients work, what fails is kept from everybody else, and both are told.
 
+mod grants;
+mod leading;
+mod pull;
 mod reload;
+mod sealing;
 mod supervision;
 
 use std::fs;
