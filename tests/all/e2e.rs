@@ -14,5 +14,5 @@ pub(crate) mod process;
 mod refusals;
 mod store;
 mod tls;
-mod traces;
+pub(crate) mod traces;
 mod walkthrough;

@@ -147,7 +147,7 @@ impl HttpGrant {
             Err(_) => Err(HttpError::Unreachable("no connection in time".to_owned())),
         };
         match &result {
-            Ok(answer) => drop(span.record("http.response.status_code", answer.status().as_u16())),
+            Ok(answer) => drop(span.record("http.response.status_code", i64::from(answer.status().as_u16()))),
             Err(_) => drop(span.record("otel.status_code", "error")),
         }
         result

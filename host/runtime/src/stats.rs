@@ -194,7 +194,8 @@ impl Tally {
         if used > self.memory_highest.load(Relaxed) {
             self.memory_highest.fetch_max(used, Relaxed);
             if let Some(gauge) = &self.memory_gauge {
-                gauge.set(u32::try_from(used).unwrap_or(u32::MAX));
+                // Another may have come with more meanwhile.
+                gauge.set(u32::try_from(self.memory_highest.load(Relaxed)).unwrap_or(u32::MAX));
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn span<B>(request: &Request<B>, adopt: Option<&Adopt>) -> Span {
 
 /// Notes the answer.
 pub(crate) fn end(span: &Span, status: StatusCode) {
-    span.record("http.response.status_code", status.as_u16());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
         span.record("otel.status_code", "error");
     }

@@ -88,15 +88,20 @@ impl GuestSubject {
         if self.place != Place::Root || self.info.world == World::Seal {
             return Ok(());
         }
-        let backend = self.backend(&OpenWith::again()).await?;
-        let listed = backend.list_page(&Folder::root(), "", 1).await?;
-        let scanned = backend.scan(0, 1, None, 1).await?;
-        if listed.names.is_empty() && scanned.entries.is_empty() && scanned.cursor.is_none() {
+        if self.is_empty().await? {
             return Ok(());
         }
         Err(SubjectError(
             "the store is not empty: name an empty one, or use --force to work below a folder of a random name in it".to_owned(),
         ))
+    }
+
+    /// Whether a storage has no entry at all, of ours or of others.
+    pub async fn is_empty(&self) -> Result<bool, SubjectError> {
+        let backend = self.backend(&OpenWith::again()).await?;
+        let listed = backend.list_page(&Folder::root(), "", 1).await?;
+        let scanned = backend.scan(0, 1, None, 1).await?;
+        Ok(listed.names.is_empty() && scanned.entries.is_empty() && scanned.cursor.is_none())
     }
 
     async fn config(&self, open: &OpenWith) -> Result<StorageConfig, SubjectError> {

@@ -100,8 +100,6 @@ pub enum Value {
     Number(f64),
     /// A text.
     Text(String),
-    /// Several texts, as a list of hosts.
-    List(Vec<String>),
     /// Rows, as the times of each operation.
     Table(Table),
 }

@@ -18,6 +18,16 @@ pub struct Store {
     by: String,
 }
 
+/// The most entries or names, and bytes of values, that are taken of one scan or listing: far more than any check writes. What goes on without end must
+/// not use up the memory of whoever tries it.
+const MOST: (usize, usize) = (200_000, 512 << 20);
+
+/// Why a scan or listing is not gone on with, if it has delivered this much.
+pub(crate) fn endless(count: usize, bytes: usize) -> Option<String> {
+    (count > MOST.0 || bytes > MOST.1)
+        .then(|| format!("it has no end: {count} entries or names with {bytes} bytes of values, and more, where far less was written"))
+}
+
 /// The text as a key. A key of a check's own that is none is the check's fault, and fails it all the same.
 pub(crate) fn key(text: &str) -> Result<Key, Ended> {
     Key::new(text).map_err(|error| Ended::failed(error.to_string()))
@@ -122,6 +132,9 @@ impl Store {
             let last = names.last().map_or(after, String::as_str).to_owned();
             let page = self.page(at, &last, (limit - names.len()).min(8_192)).await?;
             names.extend(page.names);
+            if let Some(why) = endless(names.len(), 0) {
+                return Err(Ended::failed(format!("list {}: {why}", script::name(at))));
+            }
             if !page.more {
                 break;
             }
@@ -149,7 +162,7 @@ impl Store {
 
     /// The same for one segment.
     pub async fn scan_segment(&self, segment: u32, segments: u32, limit: u32) -> Result<BTreeMap<String, Bytes>, Ended> {
-        let (mut found, mut cursor) = (BTreeMap::new(), None);
+        let (mut found, mut cursor, mut bytes) = (BTreeMap::new(), None, 0_usize);
         let line = format!("scan segment {segment} of {segments}, pages of {limit}");
         loop {
             let earlier: Option<Bytes> = cursor;
@@ -157,7 +170,11 @@ impl Store {
             let page = self.came(&line, result, |page| format!(" -> {} entries{}", page.entries.len(), more(page.cursor.is_some())))?;
             for entry in page.entries {
                 let key = entry.key.clone();
+                bytes = bytes.saturating_add(entry.value.len());
                 ensure!(found.insert(entry.key, entry.value).is_none(), "{line}: {} was delivered twice", script::name(&key));
+            }
+            if let Some(why) = endless(found.len(), bytes) {
+                return Err(Ended::failed(format!("{line}: {why}")));
             }
             ensure!(page.cursor.is_none() || page.cursor != earlier, "{line}: a page gave the cursor again that it was asked with");
             cursor = page.cursor;

@@ -1,6 +1,6 @@
 //! What an operator sees of a server at work: traces at a collector, metrics under Vault's names, and the dashboard that is made of them.
 
-mod collector;
+pub(crate) mod collector;
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ impl Ground {
 }
 
 /// A request that is part of a trace of the client's; its status and body.
-fn traced(server: &Server, method: &str, path: &str, body: &str, trace: &str) -> (u16, String) {
+pub(crate) fn traced(server: &Server, method: &str, path: &str, body: &str, trace: &str) -> (u16, String) {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(90))).build().into();
     let request = ureq::http::Request::builder()
@@ -69,7 +69,7 @@ fn traced(server: &Server, method: &str, path: &str, body: &str, trace: &str) ->
 }
 
 /// The spans of a request, once they are all there: its own is the last that ends.
-fn spans_of(collector: &Collector, server: &Server, trace: &str) -> Vec<Span> {
+pub(crate) fn spans_of(collector: &Collector, server: &Server, trace: &str) -> Vec<Span> {
     until("the spans of a request", server, || collector.trace(trace).iter().any(|span| span.name == "request"));
     let spans = collector.trace(trace);
     for span in &spans {
@@ -109,7 +109,7 @@ fn guest_call(spans: &[Span], cache: &Span, operation: &str) {
     assert!(!sent.is_empty(), "the guest sent nothing: {spans:#?}");
     for aws in sent {
         assert_eq!((aws.name.as_str(), aws.kind, aws.failed), ("aws request", 3, false), "{aws:?}");
-        assert_eq!((aws.is("rpc.service"), aws.is("http.response.status_code")), ("DynamoDB_20120810", "200"), "{aws:?}");
+        assert_eq!((aws.is("rpc.service"), aws.is("http.response.status_code")), ("DynamoDB_20120810", "int 200"), "{aws:?}");
         assert!(!aws.is("rpc.method").is_empty(), "{aws:?}");
     }
 }
@@ -132,7 +132,12 @@ async fn one_request_shows_barrier_cache_guest_call_and_aws_request_and_metrics_
     let spans = spans_of(&collector, &server, trace);
     let whole = request(
         &spans,
-        &[("http.request.method", "PUT"), ("coffer.mount", "kv/"), ("coffer.operation", "create"), ("http.response.status_code", "204")],
+        &[
+            ("http.request.method", "PUT"),
+            ("coffer.mount", "kv/"),
+            ("coffer.operation", "create"),
+            ("http.response.status_code", "int 204"),
+        ],
     );
     assert_eq!(whole.service, "coffer");
     let barrier = below(&spans, whole, "barrier", &[("operation", "put"), ("area", "logical")]);
@@ -153,7 +158,7 @@ async fn one_request_shows_barrier_cache_guest_call_and_aws_request_and_metrics_
     let (status, body) = traced(&server, "GET", &path, "", trace);
     assert!(status == 200 && body.contains(HIDDEN[1]) && body.contains(HIDDEN[2]), "{status} {body}");
     let spans = spans_of(&collector, &server, trace);
-    let whole = request(&spans, &[("coffer.mount", "kv/"), ("coffer.operation", "read"), ("http.response.status_code", "200")]);
+    let whole = request(&spans, &[("coffer.mount", "kv/"), ("coffer.operation", "read"), ("http.response.status_code", "int 200")]);
     assert_eq!(whole.service, "vault-eu");
     let barrier = below(&spans, whole, "barrier", &LOGICAL);
     guest_call(&spans, below(&spans, barrier, "cache", &[("operation", "get"), ("hit", "false")]), "get");

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::{LONG, Place, digest, variant};
 use crate::e2e::process::{Server, bao, coffer, finish, text};
+use crate::e2e::traces::collector::Collector;
+use crate::e2e::traces::{spans_of, traced};
 use crate::runtime::bytes;
 
 /// What the component of DynamoDB sends.
@@ -164,5 +166,20 @@ fn a_foreign_storage_has_one_port_of_etcd_and_no_more() {
     refused(&place, 2, &["http: refused: the grant does not allow this path of", &asked]);
 
     with(etcd.port(), "POST", "/v3/kv");
-    lives(&place, &[&format!("HTTP requests to {asked} (only POST; below /v3/kv)")]);
+    let (key, token) = lives(&place, &[&format!("HTTP requests to {asked} (only POST; below /v3/kv)")]);
+
+    // What it sends for a client's request is a part of that one's trace.
+    let collector = Collector::start();
+    let config = fs::read_to_string(place.path("coffer.hcl")).unwrap();
+    fs::write(place.path("coffer.hcl"), format!("{config}telemetry {{\n  otlp_endpoint = \"{}\"\n}}\n", collector.endpoint)).unwrap();
+    let mut server = place.start();
+    server.token = token;
+    server.unseal(&[key]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(traced(&server, "GET", "secret/data/app/db", "", trace).0, 200);
+    let spans = spans_of(&collector, &server, trace);
+    let sent = spans.iter().find(|span| span.name == "http request").unwrap_or_else(|| panic!("no request is shown: {spans:#?}"));
+    let shown = ["backend", "server.address", "http.request.method", "http.response.status_code"].map(|name| sent.is(name));
+    assert_eq!(shown, ["etcd", asked.as_str(), "POST", "int 200"]);
+    assert!(spans.iter().any(|span| span.id == sent.parent && span.name == "guest call"), "{spans:#?}");
 }

@@ -207,6 +207,13 @@ fn a_storage_by_http_is_tried_without_its_server_and_what_the_host_adds_is_not_i
     let recording = fs::read_to_string(file).unwrap();
     none_is_in(&recording, &[SECRET.as_bytes(), b"x-planted", format!("127.0.0.1:{}", etcd.port()).as_bytes()], b"server-1");
 
+    // What others keep there would come into the recording by a scan.
+    let entry = serde_json::json!({ "key": STANDARD.encode("trial/e/of-others"), "value": STANDARD.encode("x") });
+    ureq::post(format!("{}/v3/kv/put", etcd.endpoint())).send_json(entry).unwrap();
+    let other = directory.path().join("other.trial");
+    let beside = try_out(&["--force", "--config", config, "--only", only, "--record", other.to_str().unwrap()], &path("etcd"));
+    assert!(beside.status.code() == Some(1) && text(&beside).contains("what others keep") && !other.exists(), "{}", text(&beside));
+
     drop(etcd);
     fs::remove_file(&planted).unwrap();
     let watched = Watched::new();

@@ -21,7 +21,7 @@ pub(super) fn span(backend: &str, target: &'static str) -> Span {
 pub(super) fn end(span: &Span, result: &Result<AwsResponse, Failure>) {
     let failed = match result {
         Ok(answer) => {
-            span.record("http.response.status_code", answer.status);
+            span.record("http.response.status_code", i64::from(answer.status));
             let throttled = || failure::kind(answer).is_some_and(|kind| kind.is_throttling());
             (answer.status >= 400).then(|| if throttled() { "throttled" } else { "refused" })
         }

@@ -190,7 +190,7 @@ pub(crate) struct TestArguments {
     /// Work in a store that holds other things, below a folder of a random name
     #[arg(long)]
     pub(crate) force: bool,
-    /// Write its traffic by the grants aws and http to this new file, without secrets and key material, for --replay
+    /// Write its traffic by the grants aws and http to this new file for --replay, without credentials and keys; look at it before you publish it
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub(crate) record: Option<PathBuf>,
     /// Play back a recording in place of what is granted: no network, no credentials; seed and amount come from it

@@ -264,7 +264,7 @@ fn in_directory(path: &Path) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Keeps a storage from making what is missing: it is only to be looked at.
+/// Keeps a storage on AWS from making what is missing: it is only to be looked at. What a foreign one does by another grant when it is opened is its own.
 struct OnlyReads;
 
 /// What of AWS may be sent then begins with one of these.

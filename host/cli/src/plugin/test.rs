@@ -14,11 +14,13 @@ use crate::server;
 use crate::server::trial::Prepared;
 use cofferdam_aws::{Providers, Sources};
 use cofferdam_runtime::{Component, Inspection, Runtime, Source, StorageConfig};
+use cofferdam_trial::contract::OPENS;
 use cofferdam_trial::{GuestSubject, Options, Place, Progress, Report, Subject};
 use std::hash::{BuildHasher, Hasher};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a configuration need not have to be tried with. What it has comes over this.
 const DEFAULTS: &str = r#"storage "filesystem" { path = "/nonexistent" }
@@ -31,6 +33,7 @@ pub(super) fn run(arguments: &TestArguments, environment: &Environment) -> Outco
     if let Some(level) = arguments.log_level {
         server::trial::log(level)?;
     }
+    check_files(arguments)?;
     let file = &arguments.file;
     let name = file.display().to_string();
     let bytes = super::read(file)?;
@@ -214,6 +217,7 @@ fn beside(arguments: &TestArguments, runtime: &Arc<Runtime>, tried: &Component) 
 
 /// Runs the trial, and hands out the report.
 async fn try_out(arguments: &TestArguments, tried: &Tried<'_>, way: Way, beside: Option<Arc<dyn Subject>>) -> Outcome {
+    let mut interrupts = Interrupts::listen()?;
     let talks = std::io::stderr().is_terminal();
     let options = Options {
         only: arguments.only.clone(),
@@ -237,18 +241,37 @@ async fn try_out(arguments: &TestArguments, tried: &Tried<'_>, way: Way, beside:
     {
         return Err(Failure::usage(format!("{}: {error}", subject.info().file)));
     }
+    // A scan asks for what is beside the folder, too.
+    if matches!(way, Way::Recording(_)) && subject.folder().is_some() && subject.is_empty().await.is_ok_and(|empty| !empty) {
+        return Err(Failure::usage(
+            "--record: the store is not empty, and the recording would hold what others keep in it: record in an empty one",
+        ));
+    }
     let report = tokio::select! {
         report = way.run(&subject, &options) => report,
-        _ = tokio::signal::ctrl_c() => {
-            subject.wipe().await.map_err(|error| Failure::failed(format!("what was written could not be removed: {error}")))?;
-            return Err(Failure::failed("interrupted; what was written is removed"));
+        () = interrupts.any() => {
+            // Behind a recording nothing was written.
+            if !matches!(way, Way::Replay(_)) {
+                subject.wipe().await.map_err(|error| Failure::failed(format!("what was written could not be removed: {error}")))?;
+            }
+            return Err(Failure::failed("interrupted; nothing that was written is left"));
         }
     };
     hand_out(arguments, &report)?;
     if let (Way::Recording(recorder), Some(path)) = (&way, &arguments.record) {
+        let opened =
+            report.checks().find(|check| check.id == OPENS.id).is_none_or(|check| check.outcome == cofferdam_trial::Outcome::Passed);
+        if !opened {
+            return Err(Failure::failed("--record: nothing is written, since the component did not open"));
+        }
         // Once without the service: what the file holds is known to play back.
         let again = Way::Replay(recorder.player());
-        let played = again.run(&tried.subject(again.forces(), &again).await?, &again.options(options.clone())).await;
+        let subject = tried.subject(again.forces(), &again).await?;
+        let options = again.options(options.clone());
+        let played = tokio::select! {
+            played = again.run(&subject, &options) => played,
+            () = interrupts.any() => return Err(Failure::failed("interrupted; the recording is not written")),
+        };
         recorder.prove(&played);
         record::write(recorder, path)?;
     }
@@ -262,9 +285,41 @@ fn hand_out(arguments: &TestArguments, report: &Report) -> Result<(), Failure> {
         TrialFormat::Junit => report.junit().map_err(Failure::failed)?,
     };
     let Some(path) = &arguments.output else { return print(&text) };
-    std::fs::write(path, text).map_err(|error| Failure::failed(format!("--output {}: cannot be written: {error}", path.display())))?;
+    let written = std::fs::write(path, text);
     // Whoever runs it sees what came of it all the same.
-    if arguments.format == TrialFormat::Table { Ok(()) } else { print(&report.table()) }
+    print(&report.table())?;
+    written.map_err(|error| Failure::failed(format!("--output {}: cannot be written: {error}", path.display())))
+}
+
+/// Fails before anything is tried if a file cannot be written for want of its directory.
+fn check_files(arguments: &TestArguments) -> Result<(), Failure> {
+    for (flag, path) in [("--output", &arguments.output), ("--record", &arguments.record)] {
+        let Some(path) = path else { continue };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(Failure::usage(format!("{flag} {}: there is no directory {}: make it first", path.display(), folder.display())));
+        }
+    }
+    Ok(())
+}
+
+/// The signals that end a trial. What it wrote is removed all the same.
+struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    fn listen() -> Result<Interrupts, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot receive signals: {error}")));
+        Ok(Interrupts([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 /// A seed that is short enough to be typed.

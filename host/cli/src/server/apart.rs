@@ -87,6 +87,7 @@ fn guarded(config: &Config, cache: Option<&Path>) -> Vec<Guarded> {
     config.state_path.iter().for_each(|(path, _)| guard("state_path", path));
     config.log.file.iter().for_each(|path| guard("log_file", path));
     config.pid_file.iter().for_each(|path| guard("pid_file", path));
+    config.traces.iter().filter_map(|traces| traces.ca_cert.as_deref()).for_each(|path| guard("otlp_ca_cert", path));
     for device in &config.audit.devices {
         let path = device.options.get("file_path").or_else(|| device.options.get("path"));
         let is_file = |path: &&String| !["", "stdout", "discard"].contains(&path.to_ascii_lowercase().as_str());

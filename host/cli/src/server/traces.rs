@@ -26,14 +26,10 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter as _};
 pub(super) use queue::Running;
 use queue::{Pipe, Queue};
 use sampler::Requests;
-use std::time::Duration;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::{Layer, Registry};
-
-/// How long the collector has for one batch.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the log's subscriber gets besides the log.
 pub(super) type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -56,7 +52,6 @@ impl Traces {
             .with_http_client(collector)
             .with_endpoint(config.endpoint.to_string())
             .with_protocol(Protocol::HttpBinary)
-            .with_timeout(TIMEOUT)
             // It would block the thread while it waits.
             .with_retry_policy(RetryPolicy::disabled());
         let mut exporter = exporter.build().map_err(|error| Failure::usage(format!("traces: {error}")))?;

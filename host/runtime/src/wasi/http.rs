@@ -13,6 +13,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, TE, TRAILER};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::watch;
+use tracing::Instrument;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::p2::bindings::LinkOptions;
@@ -195,11 +196,13 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let exchange = self.exchange();
-        Box::new(async move {
+        let sent = async move {
             let answer = exchange?.run(request, options).await?;
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((answer, nothing))
-        })
+        };
+        // It is polled on a task of its own, and belongs to the guest's call all the same.
+        Box::new(sent.in_current_span())
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {

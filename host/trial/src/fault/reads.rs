@@ -9,7 +9,7 @@ use cofferdam_runtime::Step;
 use super::injector::{FAILURES, Field, When, below, points, unreachable};
 use super::model::{Model, names, shows};
 use crate::case::{case, ensure};
-use crate::store::key;
+use crate::store::{endless, key};
 use crate::{Case, Ended, Ground, OpenWith, Verdict, script};
 
 pub(super) const CASES: &[Case] = &[
@@ -103,6 +103,7 @@ async fn all_names(storage: &dyn Storage, folder: &Folder) -> Result<Vec<String>
         let after = all.last().cloned().unwrap_or_default();
         let page = storage.list_page(folder, &after, 1_000).await?;
         all.extend(page.names);
+        bounded(all.len(), 0)?;
         if !page.more {
             return Ok(all);
         }
@@ -110,15 +111,21 @@ async fn all_names(storage: &dyn Storage, folder: &Folder) -> Result<Vec<String>
 }
 
 async fn everything(storage: &dyn Storage) -> Result<Model, Error> {
-    let (mut all, mut cursor) = (Model::new(), None);
+    let (mut all, mut cursor, mut bytes) = (Model::new(), None, 0_usize);
     loop {
         let page = storage.scan(0, 1, cursor, 1_000).await?;
+        bytes = page.entries.iter().map(|entry| entry.value.len()).fold(bytes, usize::saturating_add);
         all.extend(page.entries.into_iter().map(|entry| (entry.key, entry.value)));
+        bounded(all.len(), bytes)?;
         cursor = page.cursor;
         if cursor.is_none() {
             return Ok(all);
         }
     }
+}
+
+fn bounded(count: usize, bytes: usize) -> Result<(), Error> {
+    endless(count, bytes).map_or(Ok(()), |why| Err(Error::Corrupt(why)))
 }
 
 fn whole(told: &str, stored: &Model, found: &Model) -> Verdict {
@@ -172,6 +179,7 @@ async fn pages_go_on(ground: &Ground<'_>) -> Verdict {
                     (number, calls, any) = (number + 1, struck.seen, any | struck.hit());
                     let Ok(found) = struck.result else { continue };
                     all.extend(found.names);
+                    ensure!(all.len() <= expected.len(), "list r/many/: more names than there are: {}", script::names(&all));
                     if !found.more {
                         break;
                     }
@@ -185,6 +193,7 @@ async fn pages_go_on(ground: &Ground<'_>) -> Verdict {
                     (number, calls, any) = (number + 1, struck.seen, any | struck.hit());
                     let Ok(next) = struck.result else { continue };
                     found.extend(next.entries.into_iter().map(|entry| (entry.key, entry.value)));
+                    ensure!(found.len() <= stored.len(), "scan: more entries than there are");
                     cursor = next.cursor;
                     if cursor.is_none() {
                         break;

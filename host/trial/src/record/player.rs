@@ -100,7 +100,7 @@ impl Player {
 
 /// A request in a line.
 fn told((asked, body): &(String, Body)) -> String {
-    format!("{asked} {}", body.shown()).trim_end().to_owned()
+    format!("{} {}", asked.escape_debug(), body.shown()).trim_end().to_owned()
 }
 
 impl Running {

@@ -16,8 +16,12 @@ use super::{Player, Tape, left_out, word};
 use crate::case::held;
 use crate::report::{Outcome, Report};
 
-/// The most that is kept of one check, in bytes of bodies.
+/// The most that is kept of one check, in bytes.
 const LARGEST: usize = 64 << 20;
+/// The same of all of them.
+const LARGEST_OF_ALL: usize = 512 << 20;
+/// What a request takes besides its texts.
+const OVERHEAD: usize = 128;
 
 /// A recording that is being made.
 pub struct Recorder {
@@ -32,6 +36,8 @@ struct State {
     running: Option<Running>,
     /// How many checks have begun.
     begun: u64,
+    /// What all checks that have ended take.
+    size: usize,
 }
 
 /// A request, and what came of it as soon as it has.
@@ -52,6 +58,20 @@ impl Running {
         self.spoilt.get_or_insert(why);
         self.requests.clear();
     }
+
+    /// Makes room for so much more; whether there is any.
+    fn grow(&mut self, size: usize, others: usize) -> bool {
+        self.size = self.size.saturating_add(size);
+        let fits = self.size <= LARGEST && self.size.saturating_add(others) <= LARGEST_OF_ALL;
+        if !fits {
+            self.spoil(format!(
+                "not recorded: its traffic is larger than {} MiB, or all of it than {} MiB; --quick has less",
+                LARGEST >> 20,
+                LARGEST_OF_ALL >> 20
+            ));
+        }
+        fits
+    }
 }
 
 /// A request that is under way.
@@ -71,10 +91,9 @@ impl UnderWay<'_> {
         }
         let Some(running) = &mut state.running else { return };
         let came = make(&mut state.scrub);
-        running.size = running.size.saturating_add(came.0.size());
-        if running.size > LARGEST {
-            running.spoil(format!("not recorded: its traffic is larger than {} MiB; --quick has less", LARGEST >> 20));
-        } else if let Some((_, _, slot)) = running.requests.get_mut(number) {
+        if running.grow(came.0.size(), state.size)
+            && let Some((_, _, slot)) = running.requests.get_mut(number)
+        {
             *slot = Some(came);
         }
     }
@@ -171,7 +190,9 @@ impl Recorder {
         };
         let (asked, body) = make(&mut state.scrub);
         running.together |= running.requests.iter().rev().take(64).any(|(_, _, came)| came.is_none());
-        running.size = running.size.saturating_add(body.size());
+        if !running.grow(asked.len() + body.size() + OVERHEAD, state.size) {
+            return UnderWay { recorder: self, at: None };
+        }
         running.requests.push((asked, body, None));
         UnderWay { recorder: self, at: Some((state.begun, running.requests.len() - 1)) }
     }
@@ -189,7 +210,10 @@ impl Tape for Recorder {
 
     fn end(&self, outcome: Outcome) -> Outcome {
         let state = &mut *held(&self.state);
-        let Some(Running { id, requests, together, spoilt, .. }) = state.running.take() else { return outcome };
+        let Some(Running { id, requests, together, spoilt, size }) = state.running.take() else { return outcome };
+        if spoilt.is_none() {
+            state.size = state.size.saturating_add(size);
+        }
         let exchanges: Option<Vec<Exchange>> =
             requests.into_iter().map(|(asked, body, came)| came.map(|(came, found)| Exchange { asked, body, came, found })).collect();
         let take = match (spoilt, exchanges) {

@@ -27,7 +27,6 @@ fn suite(report: &Report, section: &Section) -> TestSuite {
         let value = match &figure.value {
             Value::Number(number) => format!("{number} {}", figure.unit).trim_end().to_owned(),
             Value::Text(text) => text.clone(),
-            Value::List(list) => list.join(", "),
             Value::Table(table) => {
                 for (name, value) in table.pairs() {
                     suite.add_property((format!("{}/{name}", figure.id).as_str(), value.as_str()));

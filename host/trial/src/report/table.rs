@@ -74,8 +74,6 @@ fn figures(text: &mut String, figure: &Figure, widest: usize) {
         }
         Value::Number(number) => format!("{} {}", shown(*number), figure.unit),
         Value::Text(text) => text.clone(),
-        Value::List(list) if list.is_empty() => "none".to_owned(),
-        Value::List(list) => list.join(&format!("\n  {:<widest$}  ", "")),
     };
     line!(text, "  {:<widest$}  {}", figure.title, value.trim_end());
 }

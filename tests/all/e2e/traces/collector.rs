@@ -8,23 +8,23 @@ use std::time::Duration;
 
 /// A span, as far as these tests look at it. Ids are in hexadecimal, times in nanoseconds since 1970.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Span {
-    pub(super) trace: String,
-    pub(super) id: String,
-    pub(super) parent: String,
-    pub(super) name: String,
-    pub(super) kind: u64,
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) attributes: BTreeMap<String, String>,
-    pub(super) failed: bool,
+pub(crate) struct Span {
+    pub(crate) trace: String,
+    pub(crate) id: String,
+    pub(crate) parent: String,
+    pub(crate) name: String,
+    pub(crate) kind: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) failed: bool,
     /// Of whom the resource says that it is.
-    pub(super) service: String,
+    pub(crate) service: String,
 }
 
 impl Span {
     /// An attribute, empty if there is none.
-    pub(super) fn is(&self, name: &str) -> &str {
+    pub(crate) fn is(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
 }
@@ -38,13 +38,13 @@ struct Taken {
 }
 
 /// The collector. Its thread ends with the process.
-pub(super) struct Collector {
-    pub(super) endpoint: String,
+pub(crate) struct Collector {
+    pub(crate) endpoint: String,
     taken: Arc<Mutex<Taken>>,
 }
 
 impl Collector {
-    pub(super) fn start() -> Collector {
+    pub(crate) fn start() -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let taken = Arc::<Mutex<Taken>>::default();
@@ -58,22 +58,22 @@ impl Collector {
     }
 
     /// The spans of a trace that have come so far.
-    pub(super) fn trace(&self, id: &str) -> Vec<Span> {
+    pub(crate) fn trace(&self, id: &str) -> Vec<Span> {
         self.taken.lock().unwrap().spans.iter().filter(|span| span.trace == id).cloned().collect()
     }
 
     /// All spans that have come so far.
-    pub(super) fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.taken.lock().unwrap().spans.clone()
     }
 
     /// Whether this stood in anything that came.
-    pub(super) fn has_seen(&self, text: &str) -> bool {
+    pub(crate) fn has_seen(&self, text: &str) -> bool {
         self.taken.lock().unwrap().bytes.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
     /// The heads of the requests.
-    pub(super) fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.taken.lock().unwrap().heads.clone()
     }
 }
@@ -211,7 +211,7 @@ fn attribute(bytes: &[u8]) -> (String, String) {
                     shown = match kind {
                         1 => value.text(),
                         2 => (value.number() == 1).to_string(),
-                        _ => value.number().to_string(),
+                        _ => format!("int {}", value.number()),
                     };
                 }
             }

@@ -125,8 +125,10 @@ impl<E: SpanExporter + 'static> Pipe<E> {
                 losses.failed(count, reason);
             }
             losses.dropped(self.dropped.swap(0, Ordering::Relaxed));
-            losses.tell(stopping);
+            losses.tell(false);
         }
+        losses.dropped(self.dropped.swap(0, Ordering::Relaxed));
+        losses.tell(true);
     }
 
     #[cfg(test)]
