@@ -223,6 +223,8 @@ fn what_inspect_says_can_be_pasted() {
     let file = place.put("hostile", "hostile");
     let inspected = place.plugin(&["inspect", &file.display().to_string(), "--directory", &place.directory()], 0);
     assert_eq!((&inspected["trust"]["loads"], &inspected["release"]), (&json!(false), &Value::Null), "{inspected}");
+    let elsewhere = finish(coffer().args(["plugin", "inspect"]).arg(path("hostile")).args(["--directory", &place.directory()]), LIMIT);
+    assert!(elsewhere.status.code() == Some(1) && text(&elsewhere).contains("is not in it"), "{}", text(&elsewhere));
     let block = inspected["block"].as_str().unwrap();
     contains(block, &["plugin \"storage\" \"hostile\"", &digest(&file), &file.display().to_string()]);
     let mut server = place.start(&format!("{HOSTILE}{block}"));

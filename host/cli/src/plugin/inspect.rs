@@ -72,6 +72,16 @@ fn trust(arguments: &InspectArguments, inspection: &Inspection, environment: &En
     }
     let policy = super::policy(config.as_ref(), arguments.directory.as_ref())?;
     let file = std::path::absolute(&arguments.file).map_err(Failure::usage)?;
+    if let Some(directory) = &arguments.directory {
+        let whole = |path: &Path| path.canonicalize().map_err(|error| Failure::usage(format!("{}: {error}", path.display())));
+        if file.parent().map(whole).transpose()? != Some(whole(directory)?) {
+            return Err(Failure::usage(format!(
+                "--directory {}: {} is not in it, and would not be loaded from there: name the copy that is",
+                directory.display(),
+                arguments.file.display()
+            )));
+        }
+    }
     let (role, name) = (super::role(inspection.world), name_of(&file));
     let plugins = config.iter().flat_map(|config| &config.plugins);
     // A block may call the file otherwise than it is named.
