@@ -82,12 +82,6 @@ impl Draft {
                 format!("traces are sent by http/protobuf only, found {protocol:?}: name the collector's port for HTTP, usually 4318");
             return Err(ConfigError::whole(name, message));
         }
-        // Who sends them leaves out in silence what is none.
-        if let Some((name, _)) = first(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"])
-            .filter(|(_, text)| text.split(',').any(|header| !header.trim().is_empty() && !header.contains('=')))
-        {
-            return Err(ConfigError::whole(name, "expected headers such as name=value, with commas between them".to_owned()));
-        }
         let authorities = first(&["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]);
         let ca_cert = authorities.map(|(_, path)| PathBuf::from(path)).or(self.ca_cert);
         Ok(Some(Traces { endpoint, ca_cert, sampling: sampling(environment)? }))
@@ -183,7 +177,6 @@ mod tests {
             (Some("http://u:geheim@a:1"), vec![], "must hold no password"),
             (Some("http://u:p geheim@a:1"), vec![], "must hold no password"),
             (Some("http://a:1/v1/traces?key=geheim"), vec![], "must hold no password"),
-            (Some("http://a:1"), vec![("OTEL_EXPORTER_OTLP_HEADERS", "a=b,geheim")], "OTEL_EXPORTER_OTLP_HEADERS: expected headers"),
             (None, vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://a:4317")], "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL"),
             (
                 Some("http://a:1"),
