@@ -192,8 +192,8 @@ impl<'a> Ground<'a> {
     }
 
     /// Adds what the check saw beside what it judges.
-    pub fn figure(&self, figure: Figure) {
-        held(&self.figures).push(figure);
+    pub fn figure(&self, id: &str, title: &str, value: Value, unit: &str) {
+        held(&self.figures).push(Figure { id: id.to_owned(), title: title.to_owned(), value, unit: unit.to_owned() });
     }
 
     /// Opens the subject as a storage.
@@ -325,13 +325,6 @@ impl<'a> Sheet<'a> {
         }
         self.section.figures.append(&mut held(&ground.figures));
         Check { id: id.to_owned(), title: title.to_owned(), outcome, took }
-    }
-
-    /// Adds a figure if it is wanted.
-    pub fn figure(&mut self, id: &str, title: &str, value: Value, unit: &str) {
-        if self.options.wants(id) {
-            self.section.figures.push(Figure { id: id.to_owned(), title: title.to_owned(), value, unit: unit.to_owned() });
-        }
     }
 
     /// What came of it, and what the subject called itself.

@@ -10,6 +10,7 @@ pub mod contract;
 pub mod cost;
 pub mod fault;
 mod guest;
+mod model;
 mod own;
 pub mod record;
 mod report;

@@ -37,7 +37,8 @@ fn folder(text: &str) -> Result<Folder, Ended> {
     Folder::new(text).map_err(|error| Ended::failed(error.to_string()))
 }
 
-fn said(error: &Error) -> String {
+/// An error with its case.
+pub(crate) fn said(error: &Error) -> String {
     format!("{} ({error})", error.case())
 }
 

@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 
 /// What a configuration need not have to be tried with. What it has comes over this.
 const DEFAULTS: &str = r#"storage "filesystem" { path = "/nonexistent" }
@@ -308,7 +308,7 @@ struct Interrupts([Signal; 3]);
 
 impl Interrupts {
     fn listen() -> Result<Interrupts, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot receive signals: {error}")));
+        let listen = server::listen;
         Ok(Interrupts([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
     }
 

@@ -164,9 +164,13 @@ struct Signals {
     terminate: Signal,
 }
 
+/// Takes over a signal.
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::failed(format!("cannot receive signals: {error}")))
+}
+
 impl Signals {
     fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot receive signals: {error}")));
         Ok(Self {
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -11,7 +11,7 @@ use cofferdam_runtime::{PoolOptions, PoolPolicy, Probe, World};
 use super::steady::{ROUND, Steady};
 use super::watch::{Watched, Watcher};
 use crate::case::{Failed, ensure};
-use crate::store::key;
+use crate::store::{key, said};
 use crate::{Ended, Ground, OpenWith, Store, Verdict};
 
 /// The calls of a whole course, and of a quick one; of a seal, which asks a key service each time.
@@ -149,7 +149,7 @@ async fn largest(store: &Store) -> Verdict {
 
 /// Notes a step with what came of it; an error ends the check.
 pub(super) fn came<T>(ground: &Ground<'_>, step: &str, result: Result<T, Error>) -> Result<T, Ended> {
-    ground.script.came(step, result.map_err(|error| format!("{} ({error})", error.case())), |_| String::new())
+    ground.script.came(step, result.map_err(|error| said(&error)), |_| String::new())
 }
 
 async fn locked(ground: &Ground<'_>, lock: &dyn Lock) -> Verdict {

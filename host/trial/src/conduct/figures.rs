@@ -6,7 +6,7 @@ use cofferdam_runtime::GuestLimits;
 
 use super::course::Seen;
 use super::watch::Counted;
-use crate::report::{Cell, Figure, Table, Value, number};
+use crate::report::{Cell, Table, Value, number};
 use crate::{Ground, script};
 
 /// The texts of one kind that are shown.
@@ -25,10 +25,6 @@ const COUNTED: &[&str] = &[
     "wasi:filesystem/types",
     "wasi:http/outgoing-handler",
 ];
-
-fn figure(ground: &Ground<'_>, id: &str, title: &str, value: Value, unit: &str) {
-    ground.figure(Figure { id: id.to_owned(), title: title.to_owned(), value, unit: unit.to_owned() });
-}
 
 /// Bytes in words.
 pub(super) fn bytes(bytes: usize) -> String {
@@ -49,7 +45,7 @@ fn micros(time: Duration) -> Cell {
 
 /// What was called, where to, and what it took of the processor.
 pub(super) fn used(ground: &Ground<'_>, seen: &Seen) {
-    figure(ground, "conduct/calls", "Calls in a row", Value::Number(seen.calls.into()), "");
+    ground.figure("conduct/calls", "Calls in a row", Value::Number(seen.calls.into()), "");
     if !seen.is_probed() {
         return;
     }
@@ -62,10 +58,10 @@ pub(super) fn used(ground: &Ground<'_>, seen: &Seen) {
         let counted = COUNTED.contains(&interface) || calls > 0;
         imports.rows.push(vec![import.as_str().into(), counted.then_some(calls).into()]);
     }
-    figure(ground, "conduct/imports", "What it imports, and the calls of it that were seen (-: not counted)", Value::Table(imports), "");
+    ground.figure("conduct/imports", "What it imports, and the calls of it that were seen (-: not counted)", Value::Table(imports), "");
     let mut functions = Table::new(&[("function", "function"), ("calls", "calls")]);
     functions.rows = watched.imports.iter().map(|(name, count)| vec![(*name).into(), (*count).into()]).collect();
-    figure(ground, "conduct/functions", "Functions of imports that it called", Value::Table(functions), "");
+    ground.figure("conduct/functions", "Functions of imports that it called", Value::Table(functions), "");
     named(ground, "conduct/hosts", "Hosts that it sent to", ("host", "host"), &watched.hosts);
     named(ground, "conduct/operations", "Operations that it asked services for", ("operation", "operation"), &watched.operations);
     named(ground, "conduct/paths", "Paths that it used, in its directory", ("path", "path"), &watched.paths);
@@ -78,7 +74,7 @@ pub(super) fn used(ground: &Ground<'_>, seen: &Seen) {
         let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default();
         cpu.rows.push(vec![(*operation).into(), used.calls.into(), micros(at(50)), micros(at(99)), micros(used.cpu_most)]);
     }
-    figure(ground, "conduct/cpu", "Computing time of a call, its imports on the same thread included", Value::Table(cpu), "");
+    ground.figure("conduct/cpu", "Computing time of a call, its imports on the same thread included", Value::Table(cpu), "");
 }
 
 /// A table of what was named most. What there is none of is left out.
@@ -92,18 +88,18 @@ fn named(ground: &Ground<'_>, id: &str, title: &str, column: (&'static str, &'st
     if rest > 0 {
         table.rows.push(vec!["(others)".into(), rest.into()]);
     }
-    figure(ground, id, title, Value::Table(table), "");
+    ground.figure(id, title, Value::Table(table), "");
 }
 
 /// Handles at rest.
 pub(super) fn handles(ground: &Ground<'_>, early: usize, late: usize, seen: &Seen) {
     let title = format!("Handles at rest, early and after {} calls", seen.calls);
-    figure(ground, "conduct/handles", &title, Value::Text(format!("{early}, {late}")), "");
+    ground.figure("conduct/handles", &title, Value::Text(format!("{early}, {late}")), "");
 }
 
 /// Memory after each fifth of the calls.
 pub(super) fn memory(ground: &Ground<'_>, ends: &[usize]) {
-    figure(ground, "conduct/memory", "Memory after each fifth of the calls", Value::Text(bytes_list(ends)), "");
+    ground.figure("conduct/memory", "Memory after each fifth of the calls", Value::Text(bytes_list(ends)), "");
 }
 
 /// The most of everything that is limited.
@@ -117,5 +113,5 @@ pub(super) fn highest(ground: &Ground<'_>, seen: &Seen, limits: &GuestLimits) {
         vec!["handles".into(), number(seen.watched.handles_most as u64).into(), number(limits.handles as u64).into(), "".into()],
         vec!["computing".into(), millis(cpu), millis(limits.cpu), "ms".into()],
     ];
-    figure(ground, "conduct/highest", "The most that it used of its limits", Value::Table(table), "");
+    ground.figure("conduct/highest", "The most that it used of its limits", Value::Table(table), "");
 }

@@ -1,11 +1,10 @@
 //! Many operations in a row on few entries, each answer compared with what must be stored: after the first round nothing more is to be kept, so what still grows
 //! is a leak.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use cofferdam_backend::{Key, Operation};
 
+use crate::model::{Model, apply, names};
 use crate::store::key;
 use crate::{Ended, Store, Verdict};
 
@@ -56,19 +55,12 @@ pub(super) fn asked(number: u32) -> Result<Asked, Ended> {
 /// The operations under way.
 pub(super) struct Steady<'a> {
     store: &'a Store,
-    model: BTreeMap<String, Bytes>,
+    model: Model,
 }
 
 impl<'a> Steady<'a> {
     pub(super) fn new(store: &'a Store) -> Steady<'a> {
-        Steady { store, model: BTreeMap::new() }
-    }
-
-    fn change(&mut self, operation: &Operation) {
-        match operation {
-            Operation::Put(key, value) => drop(self.model.insert(key.as_str().to_owned(), value.clone())),
-            Operation::Delete(key) => drop(self.model.remove(key.as_str())),
-        }
+        Steady { store, model: Model::new() }
     }
 
     /// Does the operation of that number, and fails unless the answer is right.
@@ -77,21 +69,19 @@ impl<'a> Steady<'a> {
         match asked(number)? {
             Asked::Put(key, value) => {
                 store.put(key.as_str(), value.clone()).await?;
-                self.change(&Operation::Put(key, value));
+                apply(&mut self.model, &Operation::Put(key, value));
             }
             Asked::Get(key) => store.must_get(key.as_str(), self.model.get(key.as_str()).map(Bytes::as_ref)).await?,
             Asked::Delete(key) => {
                 store.delete(key.as_str()).await?;
-                self.change(&Operation::Delete(key));
+                apply(&mut self.model, &Operation::Delete(key));
             }
             Asked::List(at) => {
-                let below = self.model.keys().filter_map(|key| key.strip_prefix(&at)).filter_map(|rest| rest.split_inclusive('/').next());
-                let names: BTreeSet<&str> = below.collect();
-                store.must_list(&at, &names.into_iter().collect::<Vec<_>>()).await?;
+                store.must_list(&at, &names(&self.model, &at).into_iter().collect::<Vec<_>>()).await?;
             }
             Asked::Batch(operations) => {
                 store.batch(operations.clone()).await?;
-                operations.iter().for_each(|operation| self.change(operation));
+                operations.iter().for_each(|operation| apply(&mut self.model, operation));
             }
             Asked::Scan => store.must_scan(1, 50, &self.model).await?,
         }
@@ -109,6 +99,8 @@ impl<'a> Steady<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use super::course::{came, one_instance};
 use super::steady::{Asked, asked};
 use super::watch::{Traced, Watcher};
 use crate::case::ensure;
-use crate::report::{Figure, Value};
+use crate::report::Value;
 use crate::{Ended, Ground, Verdict, script};
 
 /// The operations.
@@ -124,7 +124,7 @@ fn called(ground: &Ground<'_>, operations: usize, one: &[Traced], other: &[Trace
         None => format!("the same {} functions in the same order, {differing} of them with other paths or operations", one.len()),
     };
     let title = format!("Differences between the imports' calls of two instances in {operations} operations");
-    ground.figure(Figure { id: "conduct/instances-differ".to_owned(), title, value: Value::Text(text), unit: String::new() });
+    ground.figure("conduct/instances-differ", &title, Value::Text(text), "");
 }
 
 /// Wrapped keys may differ: what one wraps the other must unwrap.

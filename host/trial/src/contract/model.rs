@@ -1,6 +1,6 @@
 //! Random operations, compared after each with a map in memory. A failure is shrunk to few operations, and they are the script.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::case::case;
+use crate::model::{self, Model, names};
 use crate::store::{Store, key};
 use crate::{Case, Ended, Failed, Ground, OpenWith, Verdict};
 
@@ -29,8 +30,6 @@ enum Step {
     Scan(u32, u32),
     Open,
 }
-
-type Model = BTreeMap<String, Bytes>;
 
 /// Few segments, so that keys meet: leaf beside folder, and names around the slash in the sorting.
 fn segment() -> impl Strategy<Value = String, Tree: Send> {
@@ -59,11 +58,6 @@ fn step() -> impl Strategy<Value = Step, Tree: Send> {
     ]
 }
 
-fn listing(model: &Model, at: &str) -> BTreeSet<String> {
-    let below = model.keys().filter_map(|key| key.strip_prefix(at));
-    below.filter_map(|rest| rest.split_inclusive('/').next()).map(str::to_owned).collect()
-}
-
 async fn apply(ground: &Ground<'_>, store: &mut Store, model: &mut Model, step: Step) -> Verdict {
     match step {
         Step::Put(at, value) => {
@@ -76,7 +70,7 @@ async fn apply(ground: &Ground<'_>, store: &mut Store, model: &mut Model, step: 
             model.remove(&at);
         }
         Step::List(at, after, limit) => {
-            let expected: Vec<String> = listing(model, &at).into_iter().filter(|name| *name > after).take(limit).collect();
+            let expected: Vec<String> = names(model, &at).into_iter().filter(|name| *name > after).take(limit).collect();
             store.must_list_after(&at, &after, limit, &expected).await?;
         }
         Step::Batch(changes) => {
@@ -85,18 +79,14 @@ async fn apply(ground: &Ground<'_>, store: &mut Store, model: &mut Model, step: 
                 Some(value) => Ok::<_, Ended>(Operation::Put(key(at)?, value.clone().into())),
                 None => Ok(Operation::Delete(key(at)?)),
             };
-            store.batch(changes.iter().map(operation).collect::<Result<_, _>>()?).await?;
-            for (at, value) in changes {
-                match value {
-                    Some(value) => model.insert(at, value.into()),
-                    None => model.remove(&at),
-                };
-            }
+            let operations = changes.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
+            store.batch(operations.clone()).await?;
+            operations.iter().for_each(|operation| model::apply(model, operation));
         }
         Step::Scan(segments, limit) => store.must_scan(segments, limit, model).await?,
         Step::Open => *store = ground.again().await?,
     }
-    store.must_list("", &listing(model, "").into_iter().collect::<Vec<_>>()).await
+    store.must_list("", &names(model, "").into_iter().collect::<Vec<_>>()).await
 }
 
 /// One run on an empty store; at its end everything is looked at.

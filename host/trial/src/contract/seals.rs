@@ -10,7 +10,8 @@ use proptest::prelude::Rng as _;
 
 use crate::case::case;
 use crate::case::ensure;
-use crate::report::{Figure, Value};
+use crate::report::Value;
+use crate::store::said;
 use crate::{Case, Ended, Ground, OpenWith, OpenedSeal, Verdict};
 
 pub(super) const CASES: &[Case] = &[
@@ -118,13 +119,12 @@ impl<'a> Opened<'a> {
                 Ok(())
             }
             Ok(_) => Err(Ended::failed(format!("{step}: expected the error corrupt, found that it came back as a key"))),
-            Err(error) => Err(Ended::failed(format!("{step}: expected the error corrupt, found {} ({error})", error.case()))),
+            Err(error) => Err(Ended::failed(format!("{step}: expected the error corrupt, found {}", said(&error)))),
         }
     }
 
     fn figure(&self, id: &str, title: &str, value: &str) {
-        let figure = Figure { id: id.to_owned(), title: title.to_owned(), value: Value::Text(value.to_owned()), unit: String::new() };
-        self.ground.figure(figure);
+        self.ground.figure(id, title, Value::Text(value.to_owned()), "");
     }
 }
 
@@ -270,10 +270,7 @@ async fn oversized(ground: &Ground<'_>) -> Verdict {
             Err(Error::Corrupt(_) | Error::Denied(_) | Error::Unsupported(_) | Error::TooLarge { .. }) => {}
             Ok(_) => return Err(Ended::failed(format!("unwrap {length} bytes of rubbish: expected an error, found a key"))),
             Err(error) => {
-                return Err(Ended::failed(format!(
-                    "unwrap {length} bytes of rubbish: expected the error corrupt, found {} ({error})",
-                    error.case()
-                )));
+                return Err(Ended::failed(format!("unwrap {length} bytes of rubbish: expected the error corrupt, found {}", said(&error))));
             }
         }
         opened.must_unwrap(0, &wrapped, &[3; 32]).await?;

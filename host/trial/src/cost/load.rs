@@ -7,6 +7,7 @@ use cofferdam_backend::{Error, Folder, InvalidKey, Key, Limits, Operation, Stora
 
 use super::measure::Timed;
 use crate::script;
+use crate::store::said;
 use crate::{Ended, Ground, Verdict};
 
 /// The sizes of values, in bytes; a quick run has the first ones.
@@ -157,7 +158,7 @@ impl Load {
 /// Stores what is read.
 pub(super) async fn fill(ground: &Ground<'_>, storage: &dyn Storage, loads: &[Load]) -> Verdict {
     ground.script.note("store what is read and listed");
-    let failed = |error: Error| Ended::failed(format!("store what is read and listed: {} ({error})", error.case()));
+    let failed = |error: Error| Ended::failed(format!("store what is read and listed: {}", said(&error)));
     let put = async |at: String, bytes: usize, number: u32| storage.put(&key(at)?, value(bytes, number)).await;
     for bytes in loads.iter().filter_map(|load| if let Load::Get(bytes) = load { Some(*bytes) } else { None }) {
         for number in 0..READ {

@@ -6,6 +6,7 @@ use cofferdam_backend::Error;
 use tokio::task::JoinSet;
 
 use crate::Ended;
+use crate::store::said;
 
 /// How long one operation took.
 pub(super) type Timed = Result<Duration, Error>;
@@ -74,7 +75,7 @@ where
     while let Some(ended) = tasks.join_next().await {
         match ended {
             Ok(Ok(times)) => all.extend(times),
-            Ok(Err(error)) => return Err(Ended::failed(format!("{what}: expected no error, found {} ({error})", error.case()))),
+            Ok(Err(error)) => return Err(Ended::failed(format!("{what}: expected no error, found {}", said(&error)))),
             Err(error) => return Err(Ended::failed(format!("{what}: the measuring itself failed: {error}"))),
         }
     }

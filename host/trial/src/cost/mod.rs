@@ -13,7 +13,7 @@ use cofferdam_runtime::{PoolStats, World};
 use self::load::Load;
 use self::measure::{Measured, Span, measure};
 use crate::case::case;
-use crate::report::{Cell, Figure, Table, Value, number};
+use crate::report::{Cell, Table, Value, number};
 use crate::{Case, Ended, Ground, OpenWith, Verdict};
 
 const STORAGE: &[Case] = &[case!("cost/operations", "Every operation that was measured succeeded", storage)];
@@ -29,10 +29,6 @@ pub fn cases(world: World) -> Vec<&'static Case> {
 const IN_FLIGHT: u32 = 8;
 /// The most calls of one worker.
 const MOST: usize = 50_000;
-
-fn figure(ground: &Ground<'_>, id: &str, title: &str, value: Value, unit: &str) {
-    ground.figure(Figure { id: id.to_owned(), title: title.to_owned(), value, unit: unit.to_owned() });
-}
 
 /// How long one operation is measured, in all.
 fn span(ground: &Ground<'_>) -> Duration {
@@ -95,14 +91,14 @@ async fn storage(ground: &Ground<'_>) -> Verdict {
         };
         rows.add(load.operation(), &load.size(), &costs, others.as_ref());
     }
-    figure(ground, "cost/operations", &rows.title(&name), Value::Table(rows.table), "");
+    ground.figure("cost/operations", &rows.title(&name), Value::Table(rows.table), "");
     if let Beside::Failed(why) = &beside {
-        figure(ground, "cost/beside", "Not all is shown beside it", Value::Text(why.clone()), "");
+        ground.figure("cost/beside", "Not all is shown beside it", Value::Text(why.clone()), "");
     }
     if let Some(subject) = &ground.options.beside
         && let Err(error) = subject.wipe().await
     {
-        figure(ground, "cost/beside-wiped", "What was written beside it is still there", Value::Text(error.to_string()), "");
+        ground.figure("cost/beside-wiped", "What was written beside it is still there", Value::Text(error.to_string()), "");
     }
     component(ground, opening, opened.backend.map(|backend| backend.stats().pool));
     verdict
@@ -169,16 +165,16 @@ fn component(ground: &Ground<'_>, opening: Duration, pool: Option<PoolStats>) {
     let info = ground.subject.info();
     let millis = |time: Duration| Value::Number((time.as_secs_f64() * 1e4).round() / 10.0);
     let kib = |bytes: usize| Value::Number(number((bytes >> 10) as u64));
-    figure(ground, "cost/size", "Size of the component", Value::Number(number(info.size.div_ceil(1_024))), "KiB");
+    ground.figure("cost/size", "Size of the component", Value::Number(number(info.size.div_ceil(1_024))), "KiB");
     match info.compile_time {
-        Some(time) => figure(ground, "cost/compile-time", "Time to compile it, once", millis(time), "ms"),
-        None => figure(ground, "cost/compile-time", "Time to compile it, once", Value::Text("not known: its code was kept".to_owned()), ""),
+        Some(time) => ground.figure("cost/compile-time", "Time to compile it, once", millis(time), "ms"),
+        None => ground.figure("cost/compile-time", "Time to compile it, once", Value::Text("not known: its code was kept".to_owned()), ""),
     }
-    figure(ground, "cost/open", "Time to open it", millis(opening), "ms");
+    ground.figure("cost/open", "Time to open it", millis(opening), "ms");
     if let Some(pool) = pool {
         if let Some(each) = pool.memory.checked_div(pool.idle) {
-            figure(ground, "cost/instance-memory", "Memory of an instance at rest", kib(each), "KiB");
+            ground.figure("cost/instance-memory", "Memory of an instance at rest", kib(each), "KiB");
         }
-        figure(ground, "cost/instance-memory-highest", "The most memory of an instance", kib(pool.memory_highest), "KiB");
+        ground.figure("cost/instance-memory-highest", "The most memory of an instance", kib(pool.memory_highest), "KiB");
     }
 }

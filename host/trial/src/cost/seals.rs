@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cofferdam_backend::{Error, Seal};
 
 use super::measure::{Span, Timed, measure};
-use super::{Costs, IN_FLIGHT, Rows, component, figure, span};
+use super::{Costs, IN_FLIGHT, Rows, component, span};
 use crate::report::Value;
 use crate::{Ended, Ground, OpenWith, Verdict};
 
@@ -69,7 +69,7 @@ pub(super) async fn seal(ground: &Ground<'_>) -> Verdict {
             }
         }
     }
-    figure(ground, "cost/operations", &rows.title(""), Value::Table(rows.table), "");
+    ground.figure("cost/operations", &rows.title(""), Value::Table(rows.table), "");
     component(ground, opening, opened.backend.map(|backend| backend.stats().pool));
     verdict
 }

@@ -153,7 +153,7 @@ fn done(when: When, step: Step, hit: &Hit) -> String {
 
 /// An error as a person reads it.
 pub(super) fn said(error: &Error) -> String {
-    format!("error {} ({error})", error.case())
+    format!("error {}", crate::store::said(error))
 }
 
 /// A call that was stepped in at.

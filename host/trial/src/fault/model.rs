@@ -1,16 +1,14 @@
 //! What may be stored after calls of which some failed, and whether the listings show it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use cofferdam_backend::Operation;
 
 use crate::case::ensure;
 use crate::store::Store;
 use crate::{Ended, Verdict, script};
 
-/// Entries by key.
-pub(super) type Model = BTreeMap<String, Bytes>;
+pub(super) use crate::model::{Model, apply, names};
 
 /// What is stored after each beginning of the operations, that of none first.
 pub(super) fn states(before: &Model, operations: &[Operation]) -> Vec<Model> {
@@ -23,23 +21,9 @@ pub(super) fn states(before: &Model, operations: &[Operation]) -> Vec<Model> {
     states
 }
 
-/// Does an operation.
-pub(super) fn apply(model: &mut Model, operation: &Operation) {
-    match operation {
-        Operation::Put(key, value) => model.insert(key.as_str().to_owned(), value.clone()),
-        Operation::Delete(key) => model.remove(key.as_str()),
-    };
-}
-
 /// The folders of a key.
 pub(super) fn folders(key: &str) -> impl Iterator<Item = &str> {
     key.match_indices('/').filter_map(|(at, _)| key.get(..=at))
-}
-
-/// The names directly below a folder.
-pub(super) fn names(model: &Model, folder: &str) -> BTreeSet<String> {
-    let below = model.keys().filter_map(|key| key.strip_prefix(folder));
-    below.filter_map(|rest| rest.split_inclusive('/').next()).map(str::to_owned).collect()
 }
 
 /// The entries in a few words.
@@ -85,6 +69,8 @@ pub(super) fn shows(folder: &str, expected: &BTreeSet<String>, found: &[String],
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
