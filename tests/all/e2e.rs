@@ -15,4 +15,5 @@ mod refusals;
 mod store;
 mod tls;
 pub(crate) mod traces;
+mod vaultrs;
 mod walkthrough;

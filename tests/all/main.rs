@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod authors;
 #[cfg(test)]
+mod aws_auth;
+#[cfg(test)]
 mod awskms;
 #[cfg(test)]
 mod conformance;
@@ -25,8 +27,14 @@ mod late;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod migrate;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod runtime;
+#[cfg(test)]
+mod snapshot;
 #[cfg(test)]
 mod trial;

@@ -101,6 +101,11 @@ fn what_is_missing_is_explained() {
     let config = written(directory.path(), "c.hcl", &block);
     let tried = try_out(&["--config", config.to_str().unwrap()], &needs_aws);
     assert!(tried.status.code() == Some(1) && text(&tried).contains("which needs the grant aws"), "{}", text(&tried));
+    // A block of other bytes.
+    let block = format!("storage \"x\" {{ }}\nplugin \"storage\" \"x\" {{ sha256 = \"{}\" }}", "a".repeat(64));
+    let config = written(directory.path(), "other.hcl", &block);
+    let tried = try_out(&["--config", config.to_str().unwrap()], &needs_aws);
+    assert!(tried.status.code() == Some(1) && text(&tried).contains("is of another file"), "{}", text(&tried));
     // No stanza of its kind.
     let none = written(directory.path(), "none.hcl", "log_level = \"info\"");
     for (file, named) in [("filesystem", "no storage stanza"), ("awskms", "no seal stanza")] {
@@ -112,7 +117,7 @@ fn what_is_missing_is_explained() {
     assert!(tried.status.code() == Some(1) && text(&tried).contains("derived from its stanza"), "{}", text(&tried));
     // A check that there is not.
     let tried = try_out(&["--only", "contract/restrat"], &path("filesystem"));
-    assert!(tried.status.code() == Some(1) && text(&tried).contains("contract/restart"), "{}", text(&tried));
+    assert!(tried.status.code() == Some(1) && text(&tried).contains("did you mean contract/restart?"), "{}", text(&tried));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

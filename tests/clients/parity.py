@@ -1,6 +1,7 @@
 """Drives a server with the real `bao` command line, hvac and raw HTTP, and writes down what it answered.
 
     parity.py record SUITE --bao BAO --address URL [--token TOKEN] OUT.json
+    parity.py normalise STEPS.json OUT.json
     parity.py compare EXPECTED.json FOUND.json
 
 A suite is `dev` (an unsealed development server with a root token and kv v2 at secret/) or `fresh` (an empty server that the
@@ -14,10 +15,10 @@ import json
 import sys
 import tempfile
 
-from parity import cli, compare, http, library, record, sealing
+from parity import approle, cli, compare, http, javascript, library, normal, record, sealing, system, tokens
 
 SUITES = {
-    "dev": [cli.status, cli.tokens, cli.policies, cli.mounts, cli.kv1, cli.kv2, cli.generic, cli.enforcement, http.requests, http.kv, http.system, library.hvac],
+    "dev": [cli.status, cli.tokens, cli.policies, cli.mounts, cli.kv1, cli.kv2, cli.generic, cli.enforcement, http.requests, http.kv, http.system, library.hvac, javascript.node_vault, tokens.roles, tokens.by_role, tokens.batch, tokens.ends, *system.SYSTEM, *approle.APPROLE],
     "fresh": [sealing.lifecycle],
 }
 
@@ -31,6 +32,9 @@ def main():
     recording.add_argument("--address", required=True)
     recording.add_argument("--token", default="")
     recording.add_argument("out")
+    normalising = commands.add_parser("normalise", help="a transcript of steps that another program wrote down")
+    normalising.add_argument("steps")
+    normalising.add_argument("out")
     comparing = commands.add_parser("compare")
     comparing.add_argument("expected")
     comparing.add_argument("found")
@@ -43,6 +47,10 @@ def main():
         with open(arguments.out, "w", encoding="utf-8") as out:
             json.dump(recorder.steps, out, indent=1, ensure_ascii=False)
         print(f"{len(recorder.steps)} steps recorded against {arguments.address}")
+        return 0
+    if arguments.command == "normalise":
+        with open(arguments.steps, encoding="utf-8") as steps, open(arguments.out, "w", encoding="utf-8") as out:
+            json.dump([{key: normal.debug(value) for key, value in step.items()} for step in json.load(steps)], out, indent=1, ensure_ascii=False)
         return 0
     with open(arguments.expected, encoding="utf-8") as expected, open(arguments.found, encoding="utf-8") as found:
         differences, accepted, steps = compare.transcripts(json.load(expected), json.load(found))

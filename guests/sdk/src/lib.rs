@@ -6,6 +6,8 @@
 //! - [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`]: lines for the operator's log. Never a value, never a secret.
 //! - [`aws`]: requests to the service that the operator bound the backend to.
 //! - `http` (feature `http`): requests to the servers that the operator granted.
+//! - [`Page::of_keys`](storage::Page::of_keys), [`ScanPage::of_entries`](storage::ScanPage::of_entries): pages of what is in memory; `?` on an error of `std::fs` gives the case that fits.
+//! - [`journal`]: what lets a store in memory last, for small ones, stubs and tests.
 //!
 //! # Errors
 //!
@@ -56,7 +58,7 @@
 //! use std::collections::BTreeMap;
 //!
 //! use cofferdam_guest::storage::{Descriptor, Entry, Features, Guest, Operation, Page, ScanPage};
-//! use cofferdam_guest::{Error, Limits, Result, Setting, Settings};
+//! use cofferdam_guest::{Limits, Result, Setting, Settings};
 //!
 //! thread_local!(static ENTRIES: RefCell<BTreeMap<String, Vec<u8>>> = RefCell::default());
 //!
@@ -99,15 +101,7 @@
 //!     }
 //!
 //!     fn list_page(folder: String, after: String, limit: u32) -> Result<Page> {
-//!         let mut names: Vec<String> = ENTRIES.with_borrow(|entries| {
-//!             let below = entries.keys().filter_map(|key| key.strip_prefix(folder.as_str()));
-//!             below.map(|rest| rest.split_inclusive('/').next().unwrap_or(rest).to_owned()).filter(|name| *name > after).collect()
-//!         });
-//!         names.sort();
-//!         names.dedup();
-//!         let more = names.len() > limit as usize;
-//!         names.truncate(limit as usize);
-//!         Ok(Page { names, more })
+//!         Ok(ENTRIES.with_borrow(|entries| Page::of_keys(entries.keys().map(String::as_str), &folder, &after, limit)))
 //!     }
 //!
 //!     fn batch(operations: Vec<Operation>) -> Result<Vec<u32>> {
@@ -118,8 +112,8 @@
 //!         operations.into_iter().map(apply).collect()
 //!     }
 //!
-//!     fn scan(_: u32, _: u32, _: Option<Vec<u8>>, _: u32) -> Result<ScanPage> {
-//!         Err(Error::Unsupported("entries of one instance are not the store's".to_owned()))
+//!     fn scan(segment: u32, _: u32, cursor: Option<Vec<u8>>, limit: u32) -> Result<ScanPage> {
+//!         ENTRIES.with_borrow(|entries| ScanPage::of_entries(entries, segment, cursor, limit))
 //!     }
 //! }
 //!
@@ -130,7 +124,9 @@
 pub mod bindings;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod journal;
 mod log;
+mod pages;
 mod settings;
 
 pub use bindings::shared::cofferdam::backend::types::{Error, Excess, Limits, Part, Setting};

@@ -12,4 +12,4 @@ mod scan;
 pub use binding::fuzz;
 pub use binding::{BillingMode, DynamoDb, KeySpec, KeySpecError, Kms, TableSpec};
 pub use credentials::{Credentials, CredentialsError, Identity, LOG_FILTER_DENY, Providers, RegionRule, Sources, region};
-pub use egress::{Egress, EgressError, EgressOptions, Proxies, Service, WallClock};
+pub use egress::{Egress, EgressError, EgressOptions, ForwardAnswer, ForwardError, Forwarded, Forwarder, Proxies, Service, WallClock};

@@ -1,10 +1,13 @@
 //! The command line. Flags are Vault's, and are taken with one dash as well as with two.
 
+mod migrate;
 mod operator;
 mod plugin;
+mod snapshot;
 
 use crate::config::{Format, Level};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use migrate::MigrateArguments;
 pub(crate) use operator::{
     GenerateRootArguments, InitArguments, MigrateSealArguments, OperatorCommand, RekeyArguments, RekeyTarget, UnsealArguments,
 };
@@ -12,6 +15,7 @@ pub(crate) use plugin::{
     InspectArguments, ListArguments, NewArguments, PinArguments, PluginCommand, PluginKind, PullArguments, ReloadArguments, TestArguments,
     TrialFormat,
 };
+pub(crate) use snapshot::{ConvertArguments, InspectSnapshotArguments, RestoreArguments, SaveArguments, SnapshotCommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -19,7 +23,8 @@ use std::sync::LazyLock;
 const EXIT_CODES: &str = "Exit codes:
   0  it worked; for status: unsealed
   1  the command line, the configuration or a local file is wrong; for status: any error
-  2  the server refused, or could not be started or reached; for status: sealed; for operator init -status: not initialized";
+  2  the server refused, or could not be started or reached; for status: sealed; for operator init -status: not initialized
+  3  only migrate: all was copied but for entries that are named";
 
 /// A secrets server whose storage is a sandboxed WebAssembly component.
 #[derive(Debug, Parser)]
@@ -48,6 +53,11 @@ pub(crate) enum Command {
     /// Initialize, unseal and seal a server, have it step down, replace its keys, and make a root token
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Copy all that one storage or raft snapshot holds to another, offline
+    Migrate(MigrateArguments),
+    /// Save and restore all that a running server holds, and look at such files
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Look at components
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -55,7 +65,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "SIGHUP rereads the TLS certificates and opens the files of the audit devices again. SIGTERM and SIGINT end the server after the requests under way.
+    after_help = "SIGHUP rereads the TLS certificates, opens the files of the audit devices again and takes over those of the configuration. SIGTERM and SIGINT end the server after the requests under way.
 
 Environment: of each variable BAO_… counts before VAULT_…: API_ADDR, CLUSTER_ADDR, LOG_LEVEL, LOG_FORMAT, CONFIG_PATH, DEV_ROOT_TOKEN_ID,
 DEV_LISTEN_ADDRESS. COFFER_CACHE_DIR names the directory for compiled components. For storage \"dynamodb\", as in Vault and before the

@@ -3,6 +3,7 @@
 //! The rule: certificates are checked unless the operator says otherwise on this command or in the environment; a token goes only
 //! to the address that was asked for (no redirect is followed, no proxy is used).
 
+mod stream;
 pub(crate) mod tls;
 
 use crate::args::ClientArguments;
@@ -10,6 +11,7 @@ use crate::config::Environment;
 use crate::exit::{Failure, Outcome};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::request::Builder;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -124,7 +126,7 @@ impl Client {
 
     /// Sends one request below `/v1/` and reads its answer; an empty answer is null.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
-        let url = format!("{}/v1/{path}", self.address());
+        let url = self.url(path);
         let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
         let exchange = tokio::time::timeout(self.timeout, self.exchange(&method, &url, body));
         let Reply { status, active, bytes } =
@@ -142,7 +144,12 @@ impl Client {
         answer.ok_or_else(|| unreachable("the answer is not JSON: is this the address of a Vault-compatible server?".to_owned()))
     }
 
-    async fn exchange(&self, method: &Method, url: &str, body: Option<&Value>) -> Result<Reply, String> {
+    fn url(&self, path: &str) -> String {
+        format!("{}/v1/{path}", self.address())
+    }
+
+    /// A request to this URL, without its body.
+    fn head(&self, method: &Method, url: &str) -> Result<Builder, String> {
         let uri: Uri = url.parse().map_err(|_| "not a URL".to_owned())?;
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -155,6 +162,11 @@ impl Client {
         if let Some(namespace) = &self.namespace {
             request = request.header("x-vault-namespace", namespace);
         }
+        Ok(request)
+    }
+
+    async fn exchange(&self, method: &Method, url: &str, body: Option<&Value>) -> Result<Reply, String> {
+        let mut request = self.head(method, url)?;
         let bytes = match body {
             Some(body) => {
                 request = request.header(CONTENT_TYPE, "application/json");

@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Usage,
     /// The server refused, or could not be started or reached; for `status`, the vault is sealed; for `init -status`, there is none.
     Failed,
+    /// Only of `migrate`: all is copied and verified, but for entries that the destination has no keys for and that are named.
+    Partly,
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +21,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Usage => 1,
             Exit::Failed => 2,
+            Exit::Partly => 3,
         })
     }
 }

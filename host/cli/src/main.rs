@@ -9,10 +9,12 @@ mod component;
 mod config;
 mod exit;
 mod harden;
+mod migrate;
 mod operator;
 mod output;
 mod plugin;
 mod server;
+mod snapshot;
 mod status;
 
 use args::{Arguments, Command};
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         Command::Status(arguments) => client::block_on(status::run(&arguments, &environment)),
         Command::Operator(command) => client::block_on(operator::run(&command, &environment)),
         Command::Plugin(command) => plugin::run(&command, &environment),
+        Command::Snapshot(command) => client::block_on(snapshot::run(&command, &environment)),
+        Command::Migrate(arguments) => migrate::run(&arguments, &environment),
     };
     match result {
         Ok(code) => code.into(),

@@ -140,7 +140,7 @@ pub(crate) fn is_allowed(address: IpAddr, named: &[Cidr]) -> bool {
         IpAddr::V4(_) => Vec::new(),
         IpAddr::V6(address) => embedded(address),
     };
-    if METADATA.contains(&address) || embedded.iter().any(|address| METADATA.contains(&IpAddr::V4(*address))) {
+    if hands_out_credentials(address) {
         return named.contains(&Cidr::only(address));
     }
     if named.iter().any(|range| range.contains(address)) {
@@ -153,6 +153,12 @@ pub(crate) fn is_allowed(address: IpAddr, named: &[Cidr]) -> bool {
             PUBLIC_V6.contains(address) && !SPECIAL_V6.iter().any(|range| range.contains(address)) && isatap(inner).is_none()
         }
     }
+}
+
+/// Whether whoever reaches the address may get a machine's credentials, in whatever way it is written.
+pub fn hands_out_credentials(address: IpAddr) -> bool {
+    let within = |address: Ipv6Addr| embedded(address).into_iter().any(|inner| METADATA.contains(&IpAddr::V4(inner)));
+    is_metadata(address) || matches!(address.to_canonical(), IpAddr::V6(address) if within(address))
 }
 
 /// Whether the operator must name it alone.

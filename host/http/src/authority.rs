@@ -68,6 +68,14 @@ impl Host {
         Ok(Host::Name(name))
     }
 
+    /// As traces have it: an address of IPv6 without brackets.
+    pub(crate) fn bare(&self) -> String {
+        match self {
+            Host::Name(name) => name.clone(),
+            Host::Address(address) => address.to_string(),
+        }
+    }
+
     /// Whether it can only be this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         match self {
@@ -174,6 +182,16 @@ mod tests {
             ("http://[::ffff:7f00:1]", "http://127.0.0.1:80"),
         ] {
             assert_eq!(of(given).as_deref(), Some(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_trace_has_address_and_port_apart() {
+        for (given, address, port) in
+            [("https://Example.com", "example.com", 443), ("http://127.0.0.1:2379", "127.0.0.1", 2379), ("http://[::1]:80", "::1", 80)]
+        {
+            let authority = Authority::of(&given.parse().unwrap()).unwrap();
+            assert_eq!((authority.host.bare().as_str(), authority.port), (address, port));
         }
     }
 

@@ -158,8 +158,8 @@ impl HttpGrant {
         // Of a method, too, only what the guest has not made up.
         let method = known(method).unwrap_or("_OTHER");
         tracing::info_span!(
-            target: SPANS, "http request", "otel.kind" = "client", backend = self.backend.as_str(), "server.address" = %server.authority,
-            "http.request.method" = method, "http.response.status_code" = Empty, "otel.status_code" = Empty
+            target: SPANS, "http request", "otel.kind" = "client", backend = self.backend.as_str(),
+            "server.address" = server.authority.host.bare(), "server.port" = i64::from(server.authority.port), "http.request.method" = method, "http.response.status_code" = Empty, "otel.status_code" = Empty
         )
     }
 

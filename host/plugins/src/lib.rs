@@ -25,7 +25,7 @@ pub use error::{FindError, Problem, Stated};
 pub use find::find;
 pub use list::{Listed, list};
 pub use lock::{LOCK_FILE, Lock, LockEntry, LockError};
-pub use pins::{Check, PinError, Pinned, State, Status, pin, unpin, verify};
+pub use pins::{Change, Check, PinError, Pinned, State, Status, pin, unpin, verify};
 pub use policy::{Found, Kind, Origin, Policy, Request, Trust};
 pub use regular::read_regular;
 pub use signature::{KeyError, Signature, SignatureError, TrustedKey};

@@ -2,7 +2,7 @@
 //!
 //! The rule: it is taken whole or not at all. A member that is not known, or is there twice, or a digest in another spelling, refuses the file.
 
-use crate::{Kind, is_sha256};
+use crate::{Change, Kind, is_sha256};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -79,13 +79,14 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Pins a file; what is pinned as it is stays as it is, with its time. Returns the digest that was pinned before, if another was.
-    pub(crate) fn pin(&mut self, file: &str, sha256: &str, kind: Kind) -> Option<String> {
+    /// Pins a file; what is pinned as it is stays as it is, with its time.
+    pub(crate) fn pin(&mut self, file: &str, sha256: &str, kind: Kind) -> Change {
         if self.plugins.get(file).is_some_and(|entry| entry.sha256 == sha256 && entry.kind == kind) {
-            return None;
+            return Change::Unchanged;
         }
         let entry = LockEntry { sha256: sha256.to_owned(), kind, pinned: now() };
-        self.plugins.insert(file.to_owned(), entry).map(|before| before.sha256).filter(|before| before != sha256)
+        let before = self.plugins.insert(file.to_owned(), entry).map(|before| before.sha256);
+        before.filter(|before| before != sha256).map_or(Change::New, Change::From)
     }
 
     /// The file's content.

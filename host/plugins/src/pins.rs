@@ -21,8 +21,19 @@ pub struct Pinned {
     pub kind: Kind,
     /// Its digest.
     pub sha256: String,
-    /// The digest that was pinned before, if another was.
-    pub before: Option<String>,
+    /// What was pinned before.
+    pub change: Change,
+}
+
+/// What pinning has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was not pinned.
+    New,
+    /// It was pinned as it is.
+    Unchanged,
+    /// This digest was.
+    From(String),
 }
 
 /// How a file stands to the lock file.
@@ -117,8 +128,8 @@ fn pin_one(directory: &Directory, lock: &mut Lock, file: &str, check: Check<'_>)
     let bytes = directory.read(OsStr::new(file), MAX_COMPONENT)?.ok_or_else(|| PinError::Missing(path.clone()))?;
     let kind = check(file, &bytes).map_err(|reason| PinError::Unfit { path, reason })?;
     let digest = sha256(&bytes);
-    let before = lock.pin(file, &digest, kind);
-    Ok(Pinned { file: file.to_owned(), kind, sha256: digest, before })
+    let change = lock.pin(file, &digest, kind);
+    Ok(Pinned { file: file.to_owned(), kind, sha256: digest, change })
 }
 
 /// Takes these files out of the lock file.

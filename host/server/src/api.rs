@@ -1,7 +1,9 @@
 //! Every request of every listener: from HTTP to the vault's request, and back.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cofferdam_vault::core::Core;
@@ -18,9 +20,10 @@ use crate::body::{self, BodyError};
 use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
 use crate::metrics::Metrics;
+use crate::payload::Payload;
 use crate::plugins::Plugins;
 use crate::trace::{self, Adopt};
-use crate::{elsewhere, query, sys};
+use crate::{cors, elsewhere, query, snapshot, sys, wrapping};
 
 /// The media type that a PATCH must have.
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -42,13 +45,22 @@ impl Api {
     pub(crate) async fn answer(&self, request: http::Request<Incoming>, listener: &ListenerConfig, remote: SocketAddr) -> Answer {
         let head = request.method() == Method::HEAD;
         let span = trace::span(&request, self.adopt.get());
-        let routed = self.route(request, listener, remote).instrument(span.clone());
-        let answer = match tokio::time::timeout(listener.max_request_duration, routed).await {
+        let origin = match cors::check(self.core.cors().as_deref(), request.method(), request.headers()) {
+            Ok(origin) => origin,
+            Err(answer) => return *answer,
+        };
+        let limit = if snapshot::Asked::unbounded(request.uri().path()) { Duration::MAX } else { listener.max_request_duration };
+        // Boxed, since what all paths together may come to is large.
+        let routed = Box::pin(self.route(request, listener, remote)).instrument(span.clone());
+        let mut answer = match tokio::time::timeout(limit, routed).await {
             Ok(answer) => answer,
             Err(_) => envelope::errors(StatusCode::SERVICE_UNAVAILABLE, &["request took longer than max_request_duration"]),
         };
+        if let Some(origin) = origin {
+            cors::allow(&mut answer, origin);
+        }
         trace::end(&span, answer.status());
-        if head { answer.map(|_| http_body_util::Full::default()) } else { answer }
+        if head { answer.map(|_| Payload::default()) } else { answer }
     }
 
     async fn route(&self, request: http::Request<Incoming>, listener: &ListenerConfig, remote: SocketAddr) -> Answer {
@@ -65,23 +77,27 @@ impl Api {
         if let Err(answer) = check_namespace(&head.headers) {
             return answer;
         }
-        if let Some(answer) = sys::refuse_wrapping(&head.headers) {
-            return answer;
-        }
         let parameters = query::pairs(head.uri.query());
+        if let Some(asked) = snapshot::Asked::of(&path, &head.method) {
+            return match asked {
+                // In a box: it is rare, and every request would have room for it.
+                Ok(asked) => Box::pin(asked.answer(self, &head, body, listener, remote)).await,
+                Err(answer) => *answer,
+            };
+        }
         if let Some(endpoint) = sys::Endpoint::of(&path) {
             let bytes = match body::read(body, listener.max_request_size).await {
                 Ok(bytes) => bytes,
                 Err(error) => return body_failed(&error),
             };
-            return sys::answer(self, endpoint, &head, &parameters, &bytes, listener, remote).await;
+            return Box::pin(sys::answer(self, endpoint, &head, &parameters, &bytes, listener, remote)).await;
         }
         if self.core.standby() && path != "sys/seal" {
             // Read all the same, so that the client gets to reading the answer.
             drop(body::read(body, listener.max_request_size).await);
             return elsewhere::answer(&self.core.elsewhere(), &head.uri);
         }
-        self.logical(&head, path, parameters, body, listener, remote).await
+        Box::pin(self.logical(&head, path, parameters, body, listener, remote)).await
     }
 
     async fn logical(
@@ -122,7 +138,12 @@ impl Api {
         if operation == Operation::List && !path.ends_with('/') {
             path.push('/');
         }
-        let request = Request { data, remote: Some(remote), ..self.request(operation, path, headers) };
+        let wrap_ttl = match wrapping::ttl(headers) {
+            Ok(ttl) => ttl,
+            Err(answer) => return *answer,
+        };
+        let recorded = self.core.audited_headers().map(|wanted| recorded(headers, &wanted)).unwrap_or_default();
+        let request = Request { data, remote: Some(remote), wrap_ttl, headers: recorded, ..self.request(operation, path, headers) };
         let id = request.id.clone();
         tracing::Span::current().record(trace::REQUEST_ID, id.as_str());
         match self.core.handle(request).await {
@@ -149,8 +170,16 @@ impl Api {
             token: token(headers),
             remote: None,
             caller: None,
+            wrap_ttl: None,
+            headers: Vec::new(),
         }
     }
+}
+
+/// The headers of a request that the audit log wants.
+fn recorded(headers: &HeaderMap, wanted: &BTreeMap<String, bool>) -> Vec<(String, String)> {
+    let named = headers.iter().filter(|(name, _)| wanted.contains_key(name.as_str()));
+    named.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
 }
 
 pub(crate) fn operation(method: &Method, parameters: &[(String, String)]) -> Result<Operation, Answer> {

@@ -1,70 +1,33 @@
 //! Answers as Vault's clients expect them (vault.md 5.12 of the project's sources names every member).
 
 use bytes::Bytes;
-use cofferdam_vault::logical::{Auth, Error, Response};
+use cofferdam_vault::envelope;
+use cofferdam_vault::logical::{Error, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-/// An HTTP answer with its whole body.
-pub(crate) type Answer = http::Response<Full<Bytes>>;
+use crate::payload::Payload;
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    flattened: Option<&'a Map<String, Value>>,
-    request_id: &'a str,
-    lease_id: &'a str,
-    renewable: bool,
-    lease_duration: u64,
-    data: Option<&'a Map<String, Value>>,
-    wrap_info: Option<()>,
-    warnings: Option<&'a [String]>,
-    auth: Option<Value>,
-}
-
-fn auth_member(auth: &Auth) -> Value {
-    json!({
-        "client_token": auth.client_token.as_str(),
-        "accessor": auth.accessor,
-        "policies": auth.policies,
-        "token_policies": auth.token_policies,
-        "metadata": auth.metadata,
-        "lease_duration": auth.lease_duration.as_secs(),
-        "renewable": auth.renewable,
-        "entity_id": auth.entity_id,
-        "token_type": auth.token_type,
-        "orphan": auth.orphan,
-        "mfa_requirement": null,
-        "num_uses": auth.num_uses,
-    })
-}
+/// An HTTP answer.
+pub(crate) type Answer = http::Response<Payload>;
 
 /// The answer to a request that was done.
 pub(crate) fn done(request_id: &str, response: &Response) -> Answer {
-    let empty = response.data.is_none() && response.auth.is_none() && response.warnings.is_empty();
     let status = response.status.and_then(|status| StatusCode::from_u16(status).ok());
-    if empty {
+    if envelope::is_empty(response) {
         return raw(status.unwrap_or(StatusCode::NO_CONTENT), Bytes::new());
     }
-    let envelope = Envelope {
-        flattened: response.data.as_ref().filter(|_| response.flatten),
-        request_id,
-        lease_id: "",
-        renewable: false,
-        lease_duration: response.lease_duration.as_secs(),
-        data: response.data.as_ref(),
-        wrap_info: None,
-        warnings: Some(response.warnings.as_slice()).filter(|warnings| !warnings.is_empty()),
-        auth: response.auth.as_deref().map(auth_member),
+    let mut body = match envelope::body(request_id, response) {
+        Ok(body) => body.to_vec(),
+        Err(error) => return failed(request_id, &error),
     };
-    match status {
-        None => json_answer(StatusCode::OK, &envelope),
-        // Vault ends these without a newline, and its command line prints what it gets.
-        Some(status) => serde_json::to_vec(&envelope).map_or_else(|error| unwritable(&error), |body| raw(status, body.into())),
+    // Vault ends these without a newline, and its command line prints what it gets.
+    if status.is_none() && response.raw.is_none() {
+        body.push(b'\n');
     }
+    raw(status.unwrap_or(StatusCode::OK), body.into())
 }
 
 /// The answer to a request that was not done.
@@ -151,7 +114,7 @@ fn unwritable(error: &serde_json::Error) -> Answer {
 
 /// An answer with these bytes, and the headers that every answer has.
 pub(crate) fn raw(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = http::Response::new(Full::new(body));
+    let mut answer = http::Response::new(Payload::from(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

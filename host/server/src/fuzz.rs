@@ -5,7 +5,7 @@ use cofferdam_vault::core::{DecodeTokenRequest, GenerateRootRequest, InitRequest
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde::de::DeserializeOwned;
 
-use crate::{api, body, query, sys};
+use crate::{api, body, query, sys, wrapping};
 
 /// A request's body, for every path.
 pub fn request_body(bytes: &[u8]) {
@@ -59,6 +59,6 @@ pub fn headers(bytes: &[u8]) {
     for name in ["x-vault-token", "authorization", "x-vault-namespace", "content-type", "x-vault-wrap-ttl", "x-vault-wrap-format"] {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.clone());
-        let _ = (api::token(&headers), api::check_namespace(&headers), api::check_patch_type(&headers), sys::refuse_wrapping(&headers));
+        let _ = (api::token(&headers), api::check_namespace(&headers), api::check_patch_type(&headers), wrapping::ttl(&headers));
     }
 }

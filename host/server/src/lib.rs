@@ -5,19 +5,23 @@
 
 mod api;
 mod body;
+mod cors;
 mod elsewhere;
 mod envelope;
 #[doc(hidden)]
 pub mod fuzz;
 mod listener;
 mod metrics;
+mod payload;
 mod plugins;
 mod query;
 mod serve;
 mod shares;
+mod snapshot;
 mod sys;
 mod tls;
 mod trace;
+mod wrapping;
 
 pub use listener::{BindError, ListenerConfig};
 pub use metrics::Metrics;

@@ -1,7 +1,7 @@
 //! The paths that shares authorise and no token: rekeys and the making of a root token.
 //!
-//! The rule: a listener answers them only if its configuration says so. Anyone who reaches them can begin an attempt or give up one under way, so that
-//! OpenBao has them closed unless asked for, and offers the same to who has a token.
+//! The rule: a listener answers them, as Vault's do, unless its configuration says otherwise. Anyone who reaches them can begin an attempt or give up one
+//! under way, so that an operator may close them; the same is offered to who has a token.
 
 use std::sync::Arc;
 
@@ -32,11 +32,11 @@ pub(crate) enum Step {
 }
 
 /// Why a rekey is refused here.
-const REKEY_CLOSED: &str = "this listener has disable_unauthed_rekey_endpoints = true, as it is unless configured: use sys/rotate/root/* and \
-                            sys/rotate/recovery/* with a token, or set it to false";
+const REKEY_CLOSED: &str = "this listener has disable_unauthed_rekey_endpoints = true: use sys/rotate/root/* and sys/rotate/recovery/* with \
+                            a token, or set it to false";
 /// The same for root tokens.
-const GENERATE_ROOT_CLOSED: &str = "this listener has disable_unauthed_generate_root_endpoints = true, as it is unless configured: use \
-                                    sys/generate-root-token/* with a token, or set it to false";
+const GENERATE_ROOT_CLOSED: &str = "this listener has disable_unauthed_generate_root_endpoints = true: use sys/generate-root-token/* \
+                                    with a token, or set it to false";
 
 /// The answer to a method that a path does not take, or takes from nobody; `why` says what may be done.
 pub(crate) fn unsupported(why: Option<&str>) -> Answer {

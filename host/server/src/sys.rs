@@ -16,7 +16,7 @@ use crate::body::{self, BodyError};
 use crate::envelope::{self, Answer};
 use crate::listener::ListenerConfig;
 use crate::shares::{self, ByShares};
-use crate::{plugins, query};
+use crate::{plugins, query, wrapping};
 
 /// A path that this module answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +49,6 @@ impl Endpoint {
     }
 }
 
-/// A request for a wrapped answer is refused: to answer it unwrapped would show what the client wanted hidden.
-pub(crate) fn refuse_wrapping(headers: &HeaderMap) -> Option<Answer> {
-    let wanted = headers.get("x-vault-wrap-ttl")?.to_str().unwrap_or("?").trim();
-    if matches!(wanted, "" | "0" | "0s") {
-        return None;
-    }
-    Some(envelope::errors(StatusCode::BAD_REQUEST, &["response wrapping is not supported by this server: send no X-Vault-Wrap-TTL"]))
-}
-
 pub(crate) async fn answer(
     api: &Api,
     endpoint: Endpoint,
@@ -68,6 +59,11 @@ pub(crate) async fn answer(
     remote: SocketAddr,
 ) -> Answer {
     let (core, method) = (&api.core, &head.method);
+    if matches!(endpoint, Endpoint::Init | Endpoint::DecodeToken | Endpoint::ByShares(_))
+        && let Some(answer) = wrapping::refuse(&head.headers)
+    {
+        return answer;
+    }
     let request_id = uuid::Uuid::new_v4().to_string();
     let written = method == Method::PUT || method == Method::POST;
     let done = match endpoint {
@@ -230,13 +226,5 @@ mod tests {
         for query in ["standbyok=x", "activecode=abc", "uninitcode=99"] {
             assert_eq!(Codes::read(&crate::query::pairs(Some(query))).err().unwrap().status(), 400, "{query}");
         }
-    }
-
-    #[test]
-    fn an_answer_is_never_given_unwrapped_to_who_wants_it_wrapped() {
-        let headers = |ttl: &'static str| HeaderMap::from_iter([("x-vault-wrap-ttl".parse().unwrap(), HeaderValue::from_static(ttl))]);
-        assert!(refuse_wrapping(&HeaderMap::new()).is_none());
-        assert!(refuse_wrapping(&headers("0")).is_none());
-        assert_eq!(refuse_wrapping(&headers("60")).unwrap().status(), 400);
     }
 }

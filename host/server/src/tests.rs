@@ -1,9 +1,11 @@
 //! The API over real sockets, on a storage in memory.
 
+mod browser;
 mod client;
 mod ha;
 mod plugins;
 mod shares;
+mod snapshot;
 mod tls;
 
 use std::sync::Arc;
@@ -41,6 +43,7 @@ fn options() -> Options {
         ha: None,
         seal: cofferdam_vault::seal::SealOptions::default(),
         audit: cofferdam_vault::audit::AuditOptions::default(),
+        sts: None,
     }
 }
 
@@ -196,13 +199,12 @@ async fn a_client_that_still_sends_what_is_too_large_gets_to_reading_the_refusal
 }
 
 #[tokio::test]
-async fn headers_decide_namespace_wrapping_and_patch() {
+async fn headers_decide_namespace_and_patch() {
     let (running, root) = Running::unsealed().await;
     let client = running.client.clone().with("x-vault-token", &root);
     let namespace = client.clone().with("x-vault-namespace", "team").send("GET", "sys/mounts", None, "").await;
     assert_eq!((namespace.status, errors(&namespace)), (404, json!(["namespace not found"])));
     assert_eq!(client.clone().with("x-vault-namespace", "root/").send("GET", "sys/mounts", None, "").await.status, 200);
-    assert_eq!(client.clone().with("x-vault-wrap-ttl", "60").send("GET", "sys/mounts", None, "").await.status, 400);
     assert_eq!(client.send("PATCH", "cubbyhole/x", None, "{}").await.status, 415);
     let form = client.clone().with("content-type", "application/x-www-form-urlencoded");
     assert_eq!(form.send("PUT", "cubbyhole/x", None, r#"{"a":"b"}"#).await.status, 204);

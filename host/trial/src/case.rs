@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::conduct::Seen;
 use crate::record::Tape;
-use crate::report::{Check, Figure, Outcome, Section, Value};
+use crate::report::{Check, Figure, Outcome, PlayedBack, Section, Value};
 use crate::script::Script;
 use crate::store::Store;
 use crate::subject::{OpenWith, OpenedSeal, OpenedStorage, Subject, SubjectError};
@@ -124,12 +124,14 @@ pub struct Options {
     pub now: SystemTime,
     /// What records or plays back the subject's traffic.
     pub tape: Option<Arc<dyn Tape>>,
+    /// What is played back, for the report.
+    pub played_back: Option<PlayedBack>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let (patience, now) = (Duration::from_secs(600), SystemTime::now());
-        Options { only: Vec::new(), seed: 0, quick: false, patience, progress: None, beside: None, now, tape: None }
+        Options { only: Vec::new(), seed: 0, quick: false, patience, progress: None, beside: None, now, tape: None, played_back: None }
     }
 }
 

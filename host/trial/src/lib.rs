@@ -22,7 +22,7 @@ mod tests;
 
 pub use case::{Case, Ended, Failed, Ground, Options, Progress, Running, Sheet, Verdict};
 pub use guest::{GuestSubject, Place};
-pub use report::{Cell, Check, Column, Figure, Outcome, Report, Section, Table, Value};
+pub use report::{Cell, Check, Column, Figure, Outcome, PlayedBack, Report, Section, Table, Value};
 pub use script::Script;
 pub use store::Store;
 pub use subject::{Given, Info, OpenWith, OpenedSeal, OpenedStorage, Subject, SubjectError};
@@ -48,7 +48,7 @@ pub fn ids(info: &Info) -> Vec<&'static str> {
 /// Tries the subject: all sections, as far as `options` want them. What does not open is not tried further.
 pub async fn run(subject: &dyn Subject, options: &Options) -> Report {
     let began = Instant::now();
-    let mut report = Report::new(subject.info().clone(), options.seed);
+    let mut report = Report::new(subject.info().clone(), options);
     for name in SECTIONS {
         let mut sheet = Sheet::new(name, subject, options);
         if *name == "contract" && !sheet.precondition(&contract::OPENS).await {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use self::rows::{Cell, Column, Table};
 pub(crate) use self::rows::{number, shown};
-use crate::case::Sheet;
+use crate::case::{Options, Sheet};
 use crate::subject::Info;
 
 /// A report on one subject.
@@ -20,6 +20,11 @@ pub struct Report {
     pub subject: Info,
     /// What every random choice of the run was drawn from.
     pub seed: u64,
+    /// Whether fewer entries and rounds were tried.
+    pub quick: bool,
+    /// The recording that stood in the place of the service, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub played_back: Option<PlayedBack>,
     /// What was tried of it.
     pub sections: Vec<Section>,
     /// Why what the trial wrote is still there, if it is.
@@ -28,6 +33,17 @@ pub struct Report {
     /// How long all of it took.
     #[serde(rename = "took_ms", serialize_with = "millis")]
     pub took: Duration,
+}
+
+/// What a trial was played back from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlayedBack {
+    /// The file.
+    pub file: String,
+    /// The digest of the component that it was recorded with.
+    pub sha256: String,
+    /// When, in seconds since 1970.
+    pub time: u64,
 }
 
 /// Checks and figures that belong together.
@@ -121,8 +137,9 @@ impl Outcome {
 
 impl Report {
     /// A report with no sections yet.
-    pub fn new(subject: Info, seed: u64) -> Report {
-        Report { subject, seed, sections: Vec::new(), left_behind: None, took: Duration::ZERO }
+    pub fn new(subject: Info, options: &Options) -> Report {
+        let Options { seed, quick, ref played_back, .. } = *options;
+        Report { subject, seed, quick, played_back: played_back.clone(), sections: Vec::new(), left_behind: None, took: Duration::ZERO }
     }
 
     /// Adds a section that has ended, unless nothing of it was wanted.
@@ -146,6 +163,17 @@ impl Report {
     pub fn passed(&self) -> bool {
         let failed = self.checks().any(|check| matches!(check.outcome, Outcome::Failed { .. }));
         !failed && self.left_behind.is_none() && self.checks().any(|check| check.outcome == Outcome::Passed)
+    }
+
+    /// Why it has not passed although no check failed, if so.
+    pub fn nothing_tried(&self) -> Option<&'static str> {
+        let mut outcomes = self.checks().map(|check| &check.outcome).peekable();
+        match outcomes.peek() {
+            None => Some("no check was run"),
+            Some(_) => outcomes
+                .all(|outcome| matches!(outcome, Outcome::Skipped { .. }))
+                .then_some("every check was skipped, so that nothing is known of the component"),
+        }
     }
 
     /// The report as JSON, indented.

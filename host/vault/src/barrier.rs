@@ -178,6 +178,19 @@ impl Barrier {
         measure::barrier(Access::Put, key, put).await
     }
 
+    /// Encrypts what is handed out and not stored, for no key.
+    pub(crate) fn seal_loose(&self, epoch: u64, plain: &[u8]) -> Result<Vec<u8>> {
+        self.with_keyring_of(epoch, |keyring| keyring.seal("", plain))
+    }
+
+    /// Decrypts what [`Barrier::seal_loose`] encrypted, or another server under a key of this keyring. Of stored entries none is taken.
+    pub(crate) fn open_loose(&self, epoch: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        if !frame::bound(sealed) {
+            return Err(Error::Damaged("not an encrypted entry that is bound to where it belongs".to_owned()));
+        }
+        self.with_keyring_of(epoch, |keyring| keyring.open("", sealed))
+    }
+
     pub(crate) async fn delete_of(&self, epoch: u64, key: &str) -> Result<()> {
         let delete = async {
             let key = Key::new(key)?;

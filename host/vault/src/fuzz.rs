@@ -9,8 +9,9 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 
 pub use crate::audit::fuzz::audit_settings;
+pub use crate::auth::aws::fuzz::{aws_logins, sts_answers};
 pub use crate::kv::v2::fuzz::{kv_fields, kv_messages, kv_names};
-pub use crate::token::fuzz::{token_entries, token_forms};
+pub use crate::token::fuzz::{token_entries, token_forms, token_messages};
 pub use crate::unseal::fuzz::journal;
 
 use crate::barrier::frame;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::auth::Login;
 use crate::token::Caller;
 
 /// The fields of a JSON object: a request's body or a response's data.
@@ -35,6 +36,10 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All, in their order.
+    pub(crate) const ALL: [Operation; 6] =
+        [Operation::Create, Operation::Update, Operation::Patch, Operation::Read, Operation::List, Operation::Delete];
+
     /// Whether it may change anything.
     pub fn mutates(self) -> bool {
         !matches!(self, Operation::Read | Operation::List)
@@ -70,6 +75,10 @@ pub struct Request {
     pub remote: Option<SocketAddr>,
     /// Whose token it is, once the core has found out.
     pub caller: Option<Arc<Caller>>,
+    /// The answer is to be wrapped, for this long; never zero.
+    pub wrap_ttl: Option<Duration>,
+    /// Those of its headers that [`Core::audited_headers`](crate::core::Core::audited_headers) names, in lower case.
+    pub headers: Vec<(String, String)>,
 }
 
 /// An authentication that a response hands out: the `auth` member of the envelope.
@@ -83,6 +92,8 @@ pub struct Auth {
     pub policies: Vec<String>,
     /// Those that the token itself has.
     pub token_policies: Vec<String>,
+    /// Those that its entity and that one's groups add.
+    pub identity_policies: Vec<String>,
     /// Metadata of the token.
     pub metadata: Option<Fields>,
     /// How long it lives.
@@ -117,14 +128,37 @@ pub struct Response {
     pub data: Option<Fields>,
     /// The `auth` member.
     pub auth: Option<Box<Auth>>,
+    /// A login that earned a token, which the core makes and puts into `auth`.
+    pub login: Option<Box<Login>>,
     /// The `warnings` member.
     pub warnings: Vec<String>,
     /// The `lease_duration` member (kv v1 reports one without a lease).
     pub lease_duration: Duration,
     /// A status other than 200 (or 204 without content): kv v2 answers 404 with data for a deleted version.
     pub status: Option<u16>,
+    /// The whole body of the answer, in place of the envelope: one that was wrapped.
+    pub raw: Option<Zeroizing<String>>,
+    /// The `wrap_info` member: the answer is, or is to be, wrapped. Whoever has its token gets the rest.
+    pub wrap_info: Option<Box<WrapInfo>>,
     /// Members of `data` are repeated at the top of the envelope, as the old `sys` paths do.
     pub flatten: bool,
+}
+
+/// Where a wrapped answer is to be had.
+#[derive(Clone, Default)]
+pub struct WrapInfo {
+    /// The token that unwraps it, once, in the form for the client; empty as long as the answer is only meant to be wrapped.
+    pub token: Zeroizing<String>,
+    /// That token's accessor.
+    pub accessor: String,
+    /// How long it can be unwrapped.
+    pub ttl: Duration,
+    /// When it was wrapped, RFC 3339.
+    pub creation_time: String,
+    /// The path that answered.
+    pub creation_path: String,
+    /// The accessor of a token that is wrapped; empty if none is.
+    pub wrapped_accessor: String,
 }
 
 /// Without the data's values, nor the token.
@@ -166,6 +200,13 @@ impl Response {
         self.warnings.push(warning.into());
         self
     }
+}
+
+/// The time of a request's `X-Vault-Wrap-TTL`; none for zero. The error says what is wrong, as Vault does.
+pub fn wrap_ttl(text: &str) -> std::result::Result<Option<Duration>, String> {
+    let nanoseconds = crate::kv::duration::parse(&Value::from(text))?.unwrap_or_default();
+    let nanoseconds = u64::try_from(nanoseconds).map_err(|_| "requested wrap ttl cannot be negative".to_owned())?;
+    Ok(Some(Duration::from_nanos(nanoseconds)).filter(|ttl| !ttl.is_zero()))
 }
 
 /// A result with the vault's [`Error`].

@@ -4,8 +4,10 @@
 //! The rule: whatever write is the last one that a crash lets through, what is stored is either not initialised, so that
 //! initialisation can be run again, or opens with the shares that were handed out.
 
+mod archive;
 mod attempt;
 mod auto;
+mod convert;
 pub(crate) mod fuzz;
 pub(crate) mod generate_root;
 mod init;
@@ -28,6 +30,7 @@ use bytes::Bytes;
 use cofferdam_backend::Key;
 use tokio::task::AbortHandle;
 
+pub use convert::{UnderShares, under_shares};
 pub use rotate::MAINTENANCE_INTERVAL;
 use situation::{Old, Pending, Situation};
 pub(crate) use take_over::TakeOver;
@@ -190,6 +193,7 @@ impl Unsealer {
         if !inner.barrier.sealed() {
             return Ok(true);
         }
+        inner.check_whole().await?;
         check_part(part)?;
         inner.settle_journal().await?;
         let config = match inner.situation(true).await? {
@@ -290,7 +294,8 @@ impl Inner {
         if !self.barrier.sealed() {
             return Ok(true);
         }
-        let Some(keyring) = self.read(KEYRING_PATH).await? else { return Ok(false) };
+        // With what a restore has left no other vault is made.
+        let Some(keyring) = self.read(KEYRING_PATH).await? else { return self.cut().await };
         Ok(!self.unfinished(&keyring).await?)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cofferdam_backend::Page;
 use zeroize::Zeroizing;
 
-use crate::barrier::Barrier;
+use crate::barrier::{Barrier, frame};
 use crate::crypto;
 use crate::logical::Result;
 
@@ -56,6 +56,22 @@ impl View {
     /// Encrypts and stores.
     pub async fn put(&self, key: &str, plain: &[u8]) -> Result<()> {
         self.barrier.put_of(self.epoch, &self.full(key), plain).await
+    }
+
+    /// Encrypts what is handed out and not stored.
+    pub(crate) fn seal_loose(&self, plain: &[u8]) -> Result<Vec<u8>> {
+        self.barrier.seal_loose(self.epoch, plain)
+    }
+
+    /// Decrypts what [`View::seal_loose`] encrypted.
+    pub(crate) fn open_loose(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.barrier.open_loose(self.epoch, sealed)
+    }
+
+    /// The most bytes that one entry takes.
+    pub(crate) fn largest(&self) -> usize {
+        let limit = usize::try_from(self.barrier.storage().descriptor().limits.value).unwrap_or(usize::MAX);
+        limit.saturating_sub(frame::OVERHEAD)
     }
 
     /// Deletes; a missing entry is a success.

@@ -8,6 +8,7 @@ mod kill;
 mod migration;
 mod process;
 mod regions;
+mod snapshot;
 mod standby;
 mod state;
 mod trouble;

@@ -63,6 +63,7 @@ impl Ground {
             ha: None,
             seal: SealOptions { seals: vec![seal], ..SealOptions::default() },
             audit: Default::default(),
+            sts: None,
         };
         Core::new(Arc::clone(&self.storage) as Arc<dyn Storage>, options)
     }
@@ -128,7 +129,17 @@ fn field(mut message: &[u8], wanted: u8) -> Option<&[u8]> {
 async fn call(core: &Arc<Core>, token: &str, operation: logical::Operation, path: &str, body: Value) -> Value {
     let data = if let Value::Object(data) = body { data } else { serde_json::Map::new() };
     let token = Some(token.to_owned().into());
-    let request = Request { id: "test".to_owned(), operation, path: path.to_owned(), data, token, remote: None, caller: None };
+    let request = Request {
+        id: "test".to_owned(),
+        operation,
+        path: path.to_owned(),
+        data,
+        token,
+        remote: None,
+        caller: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
+    };
     core.handle(request).await.unwrap().data.map_or(Value::Null, Value::Object)
 }
 

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 use super::bao::fresh_with;
 use super::process::{Server, until};
 
-/// An audit block for the file.
+/// An audit block for the file. Devices are the configuration's alone, as the real server has it.
 fn device(file: &Path, more: &str) -> String {
-    format!("audit \"file\" \"to-file\" {{\n  options {{\n    file_path = \"{}\"\n    {more}\n  }}\n}}\n", file.display())
+    format!(
+        "unsafe_allow_api_audit_creation = false\naudit \"file\" \"to-file\" {{\n  options {{\n    file_path = \"{}\"\n    {more}\n  }}\n}}\n",
+        file.display()
+    )
 }
 
 fn entries(file: &Path) -> Vec<Value> {

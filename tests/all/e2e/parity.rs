@@ -9,7 +9,7 @@ use cofferdam_emulator::Dynalite;
 use super::process::{Server, bao as bao_binary, finish, script, succeed, text};
 use super::{bao, process};
 
-const LIMIT: Duration = Duration::from_secs(1_200);
+pub(super) const LIMIT: Duration = Duration::from_secs(1_200);
 
 fn record(suite: &str, server: &Server, out: &Path) {
     let mut command = script("parity.py");
@@ -18,7 +18,7 @@ fn record(suite: &str, server: &Server, out: &Path) {
     succeed(&mut command, LIMIT);
 }
 
-fn compare(expected: &Path, found: &Path) -> (bool, String) {
+pub(super) fn compare(expected: &Path, found: &Path) -> (bool, String) {
     let output = finish(script("parity.py").arg("compare").arg(expected).arg(found), LIMIT);
     (output.status.success(), text(&output))
 }

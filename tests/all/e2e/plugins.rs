@@ -105,6 +105,7 @@ fn nothing_runs_that_nobody_pinned() {
     // Pinned, it runs, and the log says what vouches for it.
     let pinned = place.plugin(&["pin", "hostile", "--directory", &place.directory()], 0);
     assert_eq!((&pinned["pinned"][0]["sha256"], &pinned["pinned"][0]["kind"]), (&json!(found), &json!("storage")));
+    assert_eq!(pinned["pinned"][0]["outcome"], "pinned");
     let mut server = place.start(HOSTILE);
     serves(&mut server);
     contains(&server.log(), &["plugin found", &found, "coffer-plugins.lock", "granted=nothing"]);

@@ -219,7 +219,8 @@ fn a_collector_that_is_away_costs_no_request() {
         traced(&server, "GET", "sys/metrics", "", "00000000000000000000000000000001").1.contains(failed)
     });
     server.stop();
-    assert!(server.log().contains("spans of traces were lost"), "{}", server.log());
+    let log = server.log();
+    assert!(log.contains("spans of traces were lost") && log.contains("Connection refused"), "{log}");
 }
 
 /// The names of what is recorded, of summaries without what is added to them.

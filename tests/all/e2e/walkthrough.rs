@@ -67,7 +67,7 @@ fn what_the_readme_says_can_be_pasted() {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
 
-    let said = text(&succeed(&mut shell(home.path(), &work), Duration::from_secs(180)));
+    let said = text(&succeed(&mut shell(home.path(), &work), Duration::from_secs(600)));
     for part in ["\"password\":\"correct-horse\"", "storage/memory", "running", "reloaded"] {
         assert!(said.contains(part), "{part:?} is not in\n{said}\n{}", server.log());
     }

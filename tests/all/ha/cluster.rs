@@ -87,6 +87,7 @@ impl Server {
             ha: Some(ha),
             seal: SealOptions::default(),
             audit: Default::default(),
+            sts: None,
         };
         Server { proxy, core: Core::new(storage, options), address, lease, handle, runtime: Mutex::new(Some(runtime)) }
     }
@@ -95,7 +96,17 @@ impl Server {
     pub(super) async fn call(&self, root: &str, operation: Operation, path: &str, body: Value) -> Option<Result<Value>> {
         let data = if let Value::Object(data) = body { data } else { serde_json::Map::new() };
         let token = Some(root.to_owned().into());
-        let request = Request { id: "test".to_owned(), operation, path: path.to_owned(), data, token, remote: None, caller: None };
+        let request = Request {
+            id: "test".to_owned(),
+            operation,
+            path: path.to_owned(),
+            data,
+            token,
+            remote: None,
+            caller: None,
+            wrap_ttl: None,
+            headers: Vec::new(),
+        };
         let core = Arc::clone(&self.core);
         let answer = self.handle.spawn(async move { core.handle(request).await }).await.ok()?;
         Some(answer.map(|response| response.data.map_or(Value::Null, Value::Object)))

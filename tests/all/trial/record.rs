@@ -114,6 +114,11 @@ async fn a_storage_on_dynamodb_is_tried_without_dynamodb() {
     let (passed, skipped) = counts(&report);
     assert!(passed == 5 && skipped >= 2, "{report:#}");
     assert_eq!(report["seed"], serde_json::from_slice::<Value>(&recorded.stdout).unwrap()["seed"]);
+    assert_eq!((&report["quick"], &report["played_back"]["file"]), (&Value::from(true), &Value::from(file.as_str())));
+    assert_eq!(report["played_back"]["sha256"], report["subject"]["sha256"]);
+    // Of which nothing was recorded.
+    let none = tried(&["--config", &dead, "--only", "cost", "--replay", &file], path("dynamodb")).await;
+    assert!(none.status.code() == Some(2) && text(&none).contains("not passed: every check was skipped"), "{}", text(&none));
     assert!(watched.was_not_asked());
 
     // Another value in one answer.

@@ -38,21 +38,41 @@ impl Connection {
 /// Secrets of each connection.
 const SECRETS: u32 = 50;
 
-/// Requests per second of `connections` connections over `time`; every answer must be 200. Writes reach every secret,
-/// so that later reads find them.
-pub(crate) async fn drive(address: &str, token: &str, connections: usize, time: Duration, write: bool) -> Result<f64> {
+const SECRET: &[u8] =
+    br#"{"data":{"user":"bench","password":"correct horse battery staple","note":"0123456789012345678901234567890123456789"}}"#;
+
+/// What the connections ask for.
+#[derive(Clone, Copy)]
+pub(crate) enum Load {
+    /// A write of a secret. All are reached, so that later reads find them.
+    Write,
+    /// A read of one.
+    Read,
+    /// A login at `auth/approle/` with the role and the secret id `bench`.
+    Login,
+}
+
+impl Load {
+    fn request(self, worker: usize, number: u32) -> (&'static str, String, Bytes) {
+        let secret = format!("/v1/secret/data/bench/{worker}-{}", number % SECRETS);
+        match self {
+            Load::Write => ("POST", secret, Bytes::from_static(SECRET)),
+            Load::Read => ("GET", secret, Bytes::new()),
+            Load::Login => ("POST", "/v1/auth/approle/login".to_owned(), Bytes::from_static(br#"{"role_id":"bench","secret_id":"bench"}"#)),
+        }
+    }
+}
+
+/// Requests per second of `connections` connections over `time`; every answer must be 200.
+pub(crate) async fn drive(address: &str, token: &str, connections: usize, time: Duration, load: Load) -> Result<f64> {
     let mut tasks = Vec::new();
     let start = Instant::now();
     for worker in 0..connections {
         let mut connection = Connection::open(address, token).await?;
         tasks.push(tokio::spawn(async move {
-            let body = Bytes::from_static(
-                br#"{"data":{"user":"bench","password":"correct horse battery staple","note":"0123456789012345678901234567890123456789"}}"#,
-            );
             let mut done = 0_u32;
-            while start.elapsed() < time || (write && done < SECRETS) {
-                let path = format!("/v1/secret/data/bench/{worker}-{}", done % SECRETS);
-                let (method, body) = if write { ("POST", body.clone()) } else { ("GET", Bytes::new()) };
+            while start.elapsed() < time || (matches!(load, Load::Write) && done < SECRETS) {
+                let (method, path, body) = load.request(worker, done);
                 let (status, answer) = connection.send(method, &path, body).await?;
                 ensure!(status == 200, "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));
                 done += 1;

@@ -13,6 +13,8 @@ mod runtime;
 mod sample;
 mod seal;
 mod server;
+mod supervised;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -93,6 +95,8 @@ fn main() -> Result<()> {
     if wanted("runtime") {
         eprintln!("measuring: runtime");
         rows.extend(tokio.block_on(runtime::measure(&bench)).context("runtime")?);
+        rows.push(tokio.block_on(supervised::measure(&bench)).context("supervised")?);
+        rows.push(tokio.block_on(traces::measure(&bench)).context("traces")?);
     }
     if wanted("filesystem") {
         eprintln!("measuring: filesystem");

@@ -10,7 +10,8 @@ import urllib.parse
 from . import normal
 
 # What a client may rely on; the rest of the headers (Date, Content-Length) follows from the body or the clock.
-HEADERS = ("content-type", "cache-control", "strict-transport-security", "allow", "location")
+HEADERS = ("content-type", "cache-control", "strict-transport-security", "allow", "location", "vary", "access-control-allow-origin",
+           "access-control-allow-methods", "access-control-allow-headers", "access-control-max-age")
 
 
 # No single step takes longer, in seconds.

@@ -22,17 +22,31 @@ def read(path):
     return entries
 
 
-def write(path, entries):
-    """A snapshot that `snapshot restore -force` accepts."""
+def frames(entries):
+    """The entries as state.bin has them. Keys may be text or bytes."""
     state = b""
-    for key in sorted(entries):
-        entry = proto.put_bytes(1, key.encode()) + proto.put_bytes(2, entries[key])
+    for key, value in entries:
+        entry = proto.put_bytes(1, key.encode() if isinstance(key, str) else key) + proto.put_bytes(2, value)
         state += proto.put_varint(len(entry)) + entry
-    meta = {"Version": 1, "ID": "bolt-snapshot", "Index": 1, "Term": 1, "Peers": None, "Configuration": {"Servers": []}, "ConfigurationIndex": 0, "Size": len(state)}
-    members = {"meta.json": json.dumps(meta).encode() + b"\n", "state.bin": state}
-    members["SHA256SUMS"] = "".join(f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in members.items()).encode()
+    return state
+
+
+def members(state, **meta):
+    """The members of an archive of these entries; `meta` goes over what is usual."""
+    about = {"Version": 1, "ID": "bolt-snapshot", "Index": 1, "Term": 1, "Peers": None, "Configuration": {"Servers": []}, "ConfigurationIndex": 0, "Size": len(state), **meta}
+    made = {"meta.json": json.dumps(about).encode() + b"\n", "state.bin": state}
+    made["SHA256SUMS"] = "".join(f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in made.items()).encode()
+    return made
+
+
+def pack(path, texts):
     with gzip.open(path, "wb", compresslevel=1) as out, tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, text in members.items():
+        for name, text in texts.items():
             about = tarfile.TarInfo(name)
             about.size, about.mode = len(text), 0o600
             archive.addfile(about, io.BytesIO(text))
+
+
+def write(path, entries):
+    """A snapshot that `snapshot restore -force` accepts."""
+    pack(path, members(frames(sorted(entries.items()))))

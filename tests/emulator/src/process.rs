@@ -119,9 +119,9 @@ impl Moto {
     }
 
     /// Starts it so that it checks every signature and every permission. Returns the keys of a user who may do everything with DynamoDB and KMS, and
-    /// those of a role that may, too, with a session token.
+    /// ask STS who it is, and those of a role that may, too, with a session token.
     pub async fn start_auth() -> Result<(Moto, Keys, Keys)> {
-        let allowed = policy(&["dynamodb:*", "kms:*"]);
+        let allowed = policy(&["dynamodb:*", "kms:*", "sts:GetCallerIdentity"]);
         let trust =
             json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]});
         let calls = [

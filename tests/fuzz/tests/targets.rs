@@ -34,14 +34,19 @@ targets!(
     kv_fields,
     shares,
     token_forms,
+    aws_logins,
+    sts_answers,
     barrier_frame,
     keyring,
     mount_table,
     token_entries,
+    token_messages,
     kv_messages,
     kv_names,
     seal_entries,
     journal,
+    snapshot_archive,
+    snapshot_members,
     lock_file,
     signature,
     registry,
@@ -55,6 +60,8 @@ targets!(
     aws_answer,
     #[cfg(feature = "guests")]
     http_address,
+    #[cfg(feature = "guests")]
+    recording,
 );
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits, Operation, Page, Result, ScanPage, Storage};
+use cofferdam_backend::{Descriptor, Entry, Error, Features, Folder, Key, Limits, Operation, Page, Part, Result, ScanPage, Storage};
 
 pub use shared::{Hold, Link, Node, Shared};
 
@@ -73,6 +73,18 @@ impl Memory {
         self
     }
 
+    /// The same entries in a storage that takes no value of more bytes.
+    #[must_use]
+    pub fn with_value_limit(mut self, bytes: u64) -> Memory {
+        self.descriptor.limits.value = bytes;
+        self
+    }
+
+    fn fits(&self, value: &Bytes) -> Result<()> {
+        let (size, limit) = (value.len() as u64, self.descriptor.limits.value);
+        if size > limit { Err(Error::TooLarge { part: Part::Value, size, limit }) } else { Ok(()) }
+    }
+
     /// A storage of its own that begins with these entries.
     pub fn from_snapshot(entries: BTreeMap<String, Bytes>) -> Memory {
         Memory { entries: Arc::new(Mutex::new(entries)), ..Memory::default() }
@@ -90,6 +102,7 @@ impl Storage for Memory {
     }
 
     async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
+        self.fits(&value)?;
         self.lock().insert(key.as_str().to_owned(), value);
         Ok(())
     }
@@ -115,6 +128,11 @@ impl Storage for Memory {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
+        for operation in &operations {
+            if let Operation::Put(_, value) = operation {
+                self.fits(value)?;
+            }
+        }
         self.apply(operations);
         Ok(())
     }

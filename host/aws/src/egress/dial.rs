@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tower_service::Service as _;
 
-use super::endpoint::{Endpoint, is_metadata};
+use super::endpoint::Endpoint;
 use super::options::{EgressError, EgressOptions};
 use super::proxy::Proxy;
 use super::stream::Stream;
@@ -116,7 +116,7 @@ impl tower_service::Service<Uri> for Dialled {
 /// A connection to the first address that answers.
 async fn reach(host: &str, port: u16) -> Result<TcpStream, DialError> {
     let found: Vec<SocketAddr> = lookup_host((host, port)).await.map_err(DialError::Resolve)?.collect();
-    if found.iter().any(|address| is_metadata(address.ip())) {
+    if found.iter().any(|address| net::hands_out_credentials(address.ip())) {
         return Err(DialError::Metadata);
     }
     net::first(found).await.map_err(DialError::Connect)

@@ -2,16 +2,13 @@
 //! address that hands out the machine's credentials.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use cofferdam_http::net::hands_out_credentials;
 use http::uri::Scheme;
 use http::{HeaderValue, Uri};
 
 use super::options::{EgressError, EgressOptions};
-
-/// Addresses of instance and container metadata.
-const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(169, 254, 170, 2), Ipv4Addr::new(169, 254, 170, 23)];
-const METADATA_V6: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)];
 
 /// Where a backend's requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +34,7 @@ impl Endpoint {
         }
     }
 
-    fn parse(text: &str) -> Result<Endpoint, EgressError> {
+    pub(super) fn parse(text: &str) -> Result<Endpoint, EgressError> {
         let refused = |text| Err(EgressError::Endpoint(text));
         let Ok(uri) = text.parse::<Uri>() else {
             return refused("https://host, http://host, and each with :port, are expected");
@@ -65,7 +62,7 @@ impl Endpoint {
         if port == 0 || host.is_empty() {
             return refused("host and port must not be empty or zero");
         }
-        if host.parse().is_ok_and(is_metadata) {
+        if host.parse().is_ok_and(hands_out_credentials) {
             return refused("this address serves the machine's metadata and is out of any guest's reach");
         }
         let named = if port == own { bracketed } else { format!("{bracketed}:{port}") };
@@ -113,21 +110,6 @@ fn suffix(region: &str) -> &'static str {
         ("eusc-", "amazonaws.eu"),
     ];
     PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("amazonaws.com", |(_, suffix)| suffix)
-}
-
-/// Whether an address hands out the machine's credentials, in any of the ways to write it.
-pub(super) fn is_metadata(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => METADATA_V4.contains(&address),
-        IpAddr::V6(address) => {
-            let [.., high, low] = address.segments();
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            // Mapped, compatible, and translated (64:ff9b::/96) forms keep the address of IPv4 in the last four bytes.
-            let embeds = matches!(address.segments(), [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..]);
-            METADATA_V6.contains(&address) || (embeds && METADATA_V4.contains(&Ipv4Addr::new(a, b, c, d)))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -202,9 +184,11 @@ mod tests {
             "[::ffff:169.254.169.254]",
             "[::169.254.169.254]",
             "[64:ff9b::a9fe:a9fe]",
+            "100.100.100.200",
+            "[fd20:ce::254]",
         ] {
             assert!(matches!(resolved("eu-west-1", Some(&format!("http://{given}"))), Err(EgressError::Endpoint(_))), "{given}");
         }
-        assert!(!is_metadata("169.254.169.253".parse().unwrap()) && !is_metadata("::1".parse().unwrap()));
+        assert!(resolved("eu-west-1", Some("http://169.254.169.253")).is_ok() && resolved("eu-west-1", Some("http://[::1]")).is_ok());
     }
 }

@@ -32,6 +32,7 @@ mod dial;
 pub(crate) mod endpoint;
 mod exchange;
 pub(crate) mod failure;
+mod forward;
 pub mod metrics;
 mod options;
 mod pool;
@@ -44,6 +45,7 @@ mod trace;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use self::forward::{ForwardAnswer, ForwardError, Forwarded, Forwarder};
 pub use self::options::{EgressError, EgressOptions, Service, WallClock};
 pub use self::proxy::Proxies;
 

@@ -24,14 +24,17 @@ const WANTED: &str =
 #[derive(Default)]
 pub(super) struct Draft {
     devices: Vec<(Declared, Place)>,
-    api: bool,
+    /// Whether devices may be made through the API; none if nothing is said.
+    api: Option<bool>,
     prefixing: bool,
 }
 
 impl Draft {
     /// Reads what a file has of it.
     pub(super) fn read(&mut self, file: &Source, root: &Object, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-        self.api |= file.switch(root, "unsafe_allow_api_audit_creation")?;
+        if let Some((api, _)) = file.value(root, "unsafe_allow_api_audit_creation", Value::boolean)? {
+            self.api = Some(api);
+        }
         self.prefixing |= file.switch(root, "allow_audit_log_prefixing")?;
         for item in root.named("audit") {
             let labels: Vec<&str> = item.keys.iter().skip(1).map(|key| key.text.as_str()).collect();
@@ -82,7 +85,8 @@ impl Draft {
             }
             devices.push(device);
         }
-        Ok(AuditOptions { devices, api: self.api, prefixing: self.prefixing })
+        // As in Vault, unless the operator says otherwise.
+        Ok(AuditOptions { devices, api: self.api.unwrap_or(true), prefixing: self.prefixing, ..AuditOptions::default() })
     }
 }
 

@@ -6,6 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// Reads the files that the `--config` flags name, in order; of a directory, its `*.hcl` and `*.json` in lexical order.
 pub(crate) fn load(paths: &[PathBuf], environment: &Environment) -> Result<Config, ConfigError> {
+    read(paths, environment, true)
+}
+
+/// The same for who serves nothing: it has no listeners, and their names need not be known here.
+pub(crate) fn look(paths: &[PathBuf], environment: &Environment) -> Result<Config, ConfigError> {
+    read(paths, environment, false)
+}
+
+fn read(paths: &[PathBuf], environment: &Environment, serves: bool) -> Result<Config, ConfigError> {
     let mut builder = Builder::default();
     let mut files = paths.to_vec();
     for path in paths {
@@ -19,7 +28,7 @@ pub(crate) fn load(paths: &[PathBuf], environment: &Environment) -> Result<Confi
         }
     }
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    Ok(Config { files, ..builder.finish(environment, &names.join(", "))? })
+    Ok(Config { files, ..builder.finish(environment, &names.join(", "), serves)? })
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {

@@ -2,7 +2,7 @@
 
 use super::files::{Block, Source};
 use super::keys::Scope;
-use super::{ConfigError, schema};
+use super::{ConfigError, Place, schema};
 use cofferdam_hcl::{Object, Pos, Value};
 use cofferdam_server::{ListenerConfig, TlsConfig, TlsVersion};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -21,7 +21,7 @@ pub(crate) struct Listener(pub(crate) ListenerConfig);
 
 /// A listener whose request time may still come from the top level.
 pub(super) struct Draft {
-    address: SocketAddr,
+    address: Address,
     tls: Option<TlsConfig>,
     max_request_size: u64,
     max_request_duration: Option<Duration>,
@@ -30,10 +30,16 @@ pub(super) struct Draft {
     disable_unauthed_generate_root_endpoints: bool,
 }
 
+/// Where it listens; what a name stands for is asked when the listener is wanted.
+enum Address {
+    Known(SocketAddr),
+    Written(String, Place),
+}
+
 impl From<Listener> for Draft {
     fn from(Listener(config): Listener) -> Self {
         Self {
-            address: config.address,
+            address: Address::Known(config.address),
             tls: config.tls,
             max_request_size: config.max_request_size,
             max_request_duration: Some(config.max_request_duration),
@@ -45,17 +51,25 @@ impl From<Listener> for Draft {
 }
 
 impl Draft {
-    pub(super) fn finish(self, request_duration: Duration) -> Listener {
-        Listener(ListenerConfig {
-            address: self.address,
+    pub(super) fn finish(self, request_duration: Duration) -> Result<Listener, ConfigError> {
+        let address = match self.address {
+            Address::Known(address) => address,
+            Address::Written(text, place) => resolve(&text).map_err(|message| wrong(place, &message))?,
+        };
+        Ok(Listener(ListenerConfig {
+            address,
             tls: self.tls,
             max_request_size: self.max_request_size,
             max_request_duration: self.max_request_duration.unwrap_or(request_duration),
             unauthenticated_metrics: self.unauthenticated_metrics,
             disable_unauthed_rekey_endpoints: self.disable_unauthed_rekey_endpoints,
             disable_unauthed_generate_root_endpoints: self.disable_unauthed_generate_root_endpoints,
-        })
+        }))
     }
+}
+
+fn wrong(place: Place, message: &str) -> ConfigError {
+    ConfigError::new(place, format!("address: {message}"))
 }
 
 pub(super) fn read(file: &Source, block: &Block<'_>, warnings: &mut Vec<String>) -> Result<Draft, ConfigError> {
@@ -66,8 +80,11 @@ pub(super) fn read(file: &Source, block: &Block<'_>, warnings: &mut Vec<String>)
     }
     Scope { file, name: "in listener \"tcp\"", keys: schema::LISTENER }.check(body, warnings)?;
     let address = match file.value(body, "address", Value::string)? {
-        Some((text, place)) => resolve(&text).map_err(|message| ConfigError::new(place, format!("address: {message}")))?,
-        None => SocketAddr::from(([127, 0, 0, 1], 8200)),
+        Some((text, place)) => match parts(&text) {
+            Ok(_) => Address::Written(text, place),
+            Err(message) => return Err(wrong(place, &message)),
+        },
+        None => Address::Known(SocketAddr::from(([127, 0, 0, 1], 8200))),
     };
     let max_request_size = match file.value(body, "max_request_size", Value::integer)? {
         Some((size, place)) if size < 0 => {
@@ -90,6 +107,12 @@ pub(super) fn read(file: &Source, block: &Block<'_>, warnings: &mut Vec<String>)
 
 /// `host:port`; the host may be left out, which means all addresses of the machine, and may be a name.
 pub(crate) fn resolve(address: &str) -> Result<SocketAddr, String> {
+    let (host, port) = parts(address)?;
+    let mut found = (host, port).to_socket_addrs().map_err(|error| format!("{host:?} cannot be resolved: {error}"))?;
+    found.next().ok_or_else(|| format!("{host:?} has no address"))
+}
+
+fn parts(address: &str) -> Result<(&str, u16), String> {
     if address.contains("{{") {
         return Err(format!("templates such as {address:?} are not evaluated: write the address"));
     }
@@ -101,8 +124,7 @@ pub(crate) fn resolve(address: &str) -> Result<SocketAddr, String> {
         "" => "::",
         host => host.trim_start_matches('[').trim_end_matches(']'),
     };
-    let mut found = (host, port).to_socket_addrs().map_err(|error| format!("{host:?} cannot be resolved: {error}"))?;
-    found.next().ok_or_else(|| format!("{host:?} has no address"))
+    Ok((host, port))
 }
 
 fn tls(file: &Source, body: &Object, listener: Pos, warnings: &mut Vec<String>) -> Result<Option<TlsConfig>, ConfigError> {
@@ -166,7 +188,7 @@ fn version(text: &str) -> Result<(u8, TlsVersion), String> {
 
 /// Whether what this switch closes is closed, as it is unless configured. OpenBao does the same; Vault has no such switch and leaves it open.
 fn closed(file: &Source, body: &Object, name: &str) -> Result<bool, ConfigError> {
-    Ok(file.value(body, name, Value::boolean)?.is_none_or(|(closed, _)| closed))
+    Ok(file.value(body, name, Value::boolean)?.is_some_and(|(closed, _)| closed))
 }
 
 fn metrics(file: &Source, body: &Object, warnings: &mut Vec<String>) -> Result<bool, ConfigError> {

@@ -15,6 +15,7 @@ mod files;
 mod ha;
 mod keys;
 mod listener;
+mod migrate;
 mod nearest;
 mod origin;
 mod plugin;
@@ -33,8 +34,10 @@ use cofferdam_vault::audit::AuditOptions;
 pub(crate) use dynamodb::DynamoDb;
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
-pub(crate) use files::load;
+pub(crate) use files::{load, look};
 pub(crate) use listener::{Listener, REQUEST_DURATION, REQUEST_SIZE, resolve};
+pub(crate) use migrate::{MigrationConfig, MigrationEnd, Raft, load_migration};
+pub(crate) use nearest::nearest;
 pub(crate) use plugin::{AwsGrant, DirectoryAccess, Grants, HttpGrant, Plugin, Resource, Role, is_builtin};
 pub(crate) use seal::{AwsKms, Seal, Seals};
 use std::path::PathBuf;
@@ -54,7 +57,7 @@ pub(crate) struct Config {
     pub seals: Seals,
     /// The file of this host in which is kept what the storage must not be older than.
     pub state_path: Option<(PathBuf, Place)>,
-    /// At least one.
+    /// At least one; none for who only looks.
     pub listeners: Vec<Listener>,
     /// A dev server: nothing has to vouch for a plugin.
     pub dev: bool,
@@ -100,7 +103,7 @@ impl Config {
         let listeners = vec![listener::Draft::from(listener)];
         let builder =
             Builder { storage: Some(storage.into()), listeners, api_addr: Some(api_addr), plugin_directory, ..Builder::default() };
-        Ok(Self { dev: true, ..builder.finish(environment, "dev server")? })
+        Ok(Self { dev: true, ..builder.finish(environment, "dev server", true)? })
     }
 }
 
@@ -177,6 +180,8 @@ struct Builder {
     audit: audit::Draft,
     telemetry: telemetry::Draft,
     warnings: Vec<String>,
+    /// Nothing is served: neither listeners nor seals are wanted.
+    offline: bool,
 }
 
 impl Builder {
@@ -239,7 +244,8 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(mut self, environment: &Environment, files: &str) -> Result<Config, ConfigError> {
+    /// `serves`: whether names of listeners are looked up.
+    fn finish(mut self, environment: &Environment, files: &str, serves: bool) -> Result<Config, ConfigError> {
         environment.apply(&mut self)?;
         let missing = |what: &str| Err(ConfigError::whole(files, what));
         let Some(storage) = self.storage else {
@@ -250,13 +256,14 @@ impl Builder {
         let plugins = plugin::finish(self.plugins, &self.aws)?;
         let files_of_plugins = plugin::Files { plugins: &plugins, directory: self.plugin_directory.as_deref() };
         let storage = storage.finish(&self.aws, environment, &files_of_plugins)?;
-        let seals = seal::finish(self.seals, &self.aws, environment, &files_of_plugins)?;
+        let of_seals = if self.offline { &Environment::default() } else { environment };
+        let seals = seal::finish(self.seals, &self.aws, of_seals, &files_of_plugins)?;
         self.warnings.extend(plugin::idle(&plugins, &storage, &seals));
-        if let (Some(ha), None) = (&storage.ha, &api_addr) {
+        if let (Some(ha), None, false) = (&storage.ha, &api_addr, self.offline) {
             let message = "api_addr is missing: standbys send clients to it; set it, or VAULT_API_ADDR, to the address at which clients reach this server";
             return Err(ha.origin.error("ha_enabled", message));
         }
-        if self.listeners.is_empty() {
+        if self.listeners.is_empty() && !self.offline {
             return missing("no listener is configured: add listener \"tcp\" { address = \"127.0.0.1:8200\" … }");
         }
         let max = self.max_lease_ttl.as_ref().map_or(LEASE_TTL, |(time, _)| *time);
@@ -273,12 +280,14 @@ impl Builder {
             None => LEASE_TTL.min(max),
         };
         let request_duration = self.request_duration.unwrap_or(listener::REQUEST_DURATION);
+        let drafts = self.listeners.into_iter().filter(|_| serves);
+        let listeners = drafts.map(|draft| draft.finish(request_duration)).collect::<Result<_, _>>()?;
         Ok(Config {
             files: Vec::new(),
             storage,
             seals,
             state_path: self.state_path,
-            listeners: self.listeners.into_iter().map(|draft| draft.finish(request_duration)).collect(),
+            listeners,
             dev: false,
             plugin_directory: self.plugin_directory,
             plugin_trusted_keys: self.plugin_trusted_keys.unwrap_or_default(),

@@ -4,6 +4,7 @@ mod audit;
 mod dynamodb;
 mod examples;
 mod fuzz;
+mod migrate;
 mod plugin;
 mod seal;
 
@@ -49,19 +50,19 @@ fn in_storage(text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn what_shares_alone_authorise_is_closed_unless_a_listener_opens_it() {
+fn what_shares_alone_authorise_is_open_unless_a_listener_closes_it() {
     let listener = |keys: &str| format!("listener \"tcp\" {{ address = \"127.0.0.1:8200\" tls_disable = 1 {keys} }}\n");
-    let open = "disable_unauthed_rekey_endpoints = false";
-    let both = "disable_unauthed_rekey_endpoints = \"false\" disable_unauthed_generate_root_endpoints = 0";
-    let text = [listener(""), listener(open), listener(both)].concat();
+    let one = "disable_unauthed_rekey_endpoints = true";
+    let both = "disable_unauthed_rekey_endpoints = \"true\" disable_unauthed_generate_root_endpoints = 1";
+    let text = [listener(""), listener(one), listener(both)].concat();
     let config = load_text(&format!("storage \"file\" {{ path = \"/d\" }}\n{text}")).unwrap();
     let closed = |at: usize| {
         let listener = &config.listeners[at].0;
         (listener.disable_unauthed_rekey_endpoints, listener.disable_unauthed_generate_root_endpoints)
     };
-    assert_eq!([closed(0), closed(1), closed(2)], [(true, true), (false, true), (false, false)]);
+    assert_eq!([closed(0), closed(1), closed(2)], [(false, false), (true, false), (true, true)]);
     // OpenBao has them per listener, too.
-    assert!(with(open).unwrap().warnings[0].contains("it is a key of listener"));
+    assert!(with(one).unwrap().warnings[0].contains("it is a key of listener"));
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl Report {
 /// The block by which this file runs. What it could use and starts without is there as a comment.
 fn to_paste(file: &Path, inspection: &Inspection) -> String {
     let (role, name) = (super::role(inspection.world), paste_name(file));
-    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string();
+    let path = super::whole(file).display().to_string();
     let (path, sha256) = (block::quoted(&path), block::quoted(&inspection.sha256));
     let mut own = vec![("path", path.as_str()), ("sha256", sha256.as_str())];
     if is_builtin(role, &name) {

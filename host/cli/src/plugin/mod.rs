@@ -10,6 +10,7 @@ mod pin;
 mod pull;
 mod record;
 mod running;
+mod stanza;
 mod test;
 mod words;
 
@@ -19,7 +20,7 @@ use crate::config::{self, Config, Environment, Role};
 use crate::exit::{Failure, Outcome};
 use cofferdam_plugins::Policy;
 use cofferdam_runtime::{ImportKind, Inspection, World};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Runs a command of `plugin`.
 pub(crate) fn run(command: &PluginCommand, environment: &Environment) -> Outcome {
@@ -68,7 +69,7 @@ fn check(name: &str, bytes: &[u8]) -> Result<Role, String> {
 fn configuration(paths: &[PathBuf], environment: &Environment) -> Result<Option<Config>, Failure> {
     match paths {
         [] => Ok(None),
-        paths => config::load(paths, environment).map(Some).map_err(Failure::usage),
+        paths => config::look(paths, environment).map(Some).map_err(Failure::usage),
     }
 }
 
@@ -90,6 +91,22 @@ fn directory(given: Option<&PathBuf>, config: Option<&Config>) -> Result<PathBuf
             .ok_or_else(|| Failure::usage("the configuration has no plugin_directory: set it, or give --directory DIR")),
         (None, None) => Err(Failure::usage("which directory? Give --directory DIR, or --config FILE for the one that it names")),
     }
+}
+
+/// The whole path of a file, as a configuration is to have it.
+fn whole(file: &Path) -> PathBuf {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    let directory = path.parent().and_then(|directory| directory.canonicalize().ok());
+    directory.zip(path.file_name()).map_or_else(|| path.clone(), |(directory, name)| directory.join(name))
+}
+
+/// Whether both are one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| whole(path));
+    real(one) == real(other)
 }
 
 /// The names of a component's imports of this kind. They are its author's text.

@@ -35,12 +35,8 @@ const COMMON: &[File] = &[
     copy!("rustfmt.toml", "guests/rustfmt.toml"),
 ];
 
-/// What a storage has: the engine is that of an example.
-const STORAGE: &[File] = &[
-    template!("README.md", "README.storage.md"),
-    template!("src/lib.rs", "storage.rs"),
-    copy!("src/store.rs", "examples/memory/src/store.rs"),
-];
+/// What a storage has.
+const STORAGE: &[File] = &[template!("README.md", "README.storage.md"), template!("src/lib.rs", "storage.rs")];
 
 /// What a seal has: the key service is that of an example.
 const SEAL: &[File] = &[
@@ -54,8 +50,10 @@ const SEAL: &[File] = &[
 const SDK: &[File] = &[
     copy!("vendor/cofferdam-guest/src/bindings.rs", "guests/sdk/src/bindings.rs"),
     copy!("vendor/cofferdam-guest/src/http.rs", "guests/sdk/src/http.rs"),
+    copy!("vendor/cofferdam-guest/src/journal.rs", "guests/sdk/src/journal.rs"),
     copy!("vendor/cofferdam-guest/src/lib.rs", "guests/sdk/src/lib.rs"),
     copy!("vendor/cofferdam-guest/src/log.rs", "guests/sdk/src/log.rs"),
+    copy!("vendor/cofferdam-guest/src/pages.rs", "guests/sdk/src/pages.rs"),
     copy!("vendor/cofferdam-guest/src/settings.rs", "guests/sdk/src/settings.rs"),
     copy!("wit/imports.wit", "wit/imports.wit"),
     copy!("wit/lock.wit", "wit/lock.wit"),

@@ -4,7 +4,7 @@ use crate::args::{OutputFormat, PinArguments};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{or_dash, print, print_json, table};
-use cofferdam_plugins::{PinError, State, Status};
+use cofferdam_plugins::{Change, PinError, Pinned, State, Status};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -39,15 +39,26 @@ pub(super) fn run(arguments: &PinArguments, environment: &Environment) -> Outcom
     let pinned = cofferdam_plugins::pin(&directory, &files, &super::check).map_err(failure)?;
     match format {
         OutputFormat::Json => {
-            let entry =
-                |pin: &cofferdam_plugins::Pinned| json!({"file": pin.file, "kind": pin.kind, "sha256": pin.sha256, "before": pin.before});
+            let entry = |pin: &Pinned| {
+                let (outcome, before) = match &pin.change {
+                    Change::New => ("pinned", None),
+                    Change::Unchanged => ("unchanged", None),
+                    Change::From(before) => ("changed", Some(before)),
+                };
+                json!({"file": pin.file, "kind": pin.kind, "sha256": pin.sha256, "outcome": outcome, "before": before})
+            };
             print_json(&json!({"directory": directory, "pinned": pinned.iter().map(entry).collect::<Vec<Value>>()}))?;
         }
         OutputFormat::Table if pinned.is_empty() => print(&format!("{} holds no .wasm file", directory.display()))?,
         OutputFormat::Table => {
+            let outcome = |change| match change {
+                Change::New => "pinned".to_owned(),
+                Change::Unchanged => "unchanged".to_owned(),
+                Change::From(before) => format!("changed from {before}"),
+            };
             let rows: Vec<[String; 4]> =
-                pinned.into_iter().map(|pin| [pin.file, pin.kind.to_string(), pin.sha256, or_dash(pin.before)]).collect();
-            print(&table(["File", "Kind", "SHA-256", "Before"], &rows))?;
+                pinned.into_iter().map(|pin| [pin.file, pin.kind.to_string(), pin.sha256, outcome(pin.change)]).collect();
+            print(&table(["File", "Kind", "SHA-256", "Outcome"], &rows))?;
         }
     }
     Ok(Exit::Success)

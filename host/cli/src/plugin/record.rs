@@ -14,7 +14,7 @@ use cofferdam_http::Secret;
 use cofferdam_runtime::{Fault, ImportCall, Inspection, Probe, Runtime, Step, StorageConfig};
 use cofferdam_trial::contract::OPENS;
 use cofferdam_trial::record::{Header, Player, Recorder, Tape, Taped};
-use cofferdam_trial::{GuestSubject, Options, Report};
+use cofferdam_trial::{GuestSubject, Options, PlayedBack, Report};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,8 +61,8 @@ impl Way {
         Way::Recording(Recorder::new(header, &secrets()))
     }
 
-    /// The options of a trial that goes this way.
-    pub(super) fn options(&self, options: Options) -> Options {
+    /// The options of a trial that goes this way; `file` is the recording that it is played back from.
+    pub(super) fn options(&self, options: Options, file: Option<&Path>) -> Options {
         let whole = |time: SystemTime| {
             let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             Header { time: seconds, ..Header::default() }.now()
@@ -74,7 +74,9 @@ impl Way {
                 let header = player.header();
                 let only = if options.only.is_empty() { header.only.clone() } else { options.only };
                 let tape = Some(Arc::clone(player) as Arc<dyn Tape>);
-                Options { only, seed: header.seed, quick: header.quick, now: header.now(), tape, ..options }
+                let played_back =
+                    file.map(|file| PlayedBack { file: file.display().to_string(), sha256: header.sha256.clone(), time: header.time });
+                Options { only, seed: header.seed, quick: header.quick, now: header.now(), tape, played_back, ..options }
             }
         }
     }

@@ -3,17 +3,17 @@
 //! The rule: no pin is needed, and nothing that the operator keeps is touched. A directory is always a temporary one; a store behind another
 //! grant is an empty one, or a folder of a random name in it, and only what the trial wrote is removed from it.
 
-use super::block;
 use super::record::{self, Way, refuse_initialised, secrets_of};
+use super::stanza::{Stanza, stanza, wanting};
 use crate::args::{TestArguments, TrialFormat};
 use crate::component;
-use crate::config::{self, Config, Environment, Role, Seal, Storage, is_builtin};
+use crate::config::{self, Environment, Role};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print;
 use crate::server;
 use crate::server::trial::Prepared;
 use cofferdam_aws::{Providers, Sources};
-use cofferdam_runtime::{Component, Inspection, Runtime, Source, StorageConfig};
+use cofferdam_runtime::{Component, Runtime, Source, StorageConfig};
 use cofferdam_trial::contract::OPENS;
 use cofferdam_trial::{GuestSubject, Options, Place, Progress, Report, Subject};
 use std::hash::{BuildHasher, Hasher};
@@ -21,12 +21,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind};
-
-/// What a configuration need not have to be tried with. What it has comes over this.
-const DEFAULTS: &str = r#"storage "filesystem" { path = "/nonexistent" }
-listener "tcp" { address = "127.0.0.1:8200" tls_disable = true }
-api_addr = "http://127.0.0.1:8200"
-"#;
 
 /// `plugin test`.
 pub(super) fn run(arguments: &TestArguments, environment: &Environment) -> Outcome {
@@ -58,90 +52,6 @@ pub(super) fn run(arguments: &TestArguments, environment: &Environment) -> Outco
         let tried = Tried { stanza: stanza.as_ref(), runtime, component };
         try_out(arguments, &tried, way, beside).await
     })
-}
-
-/// The stanza by which a component is opened.
-enum Stanza {
-    Storage(Box<Storage>),
-    /// With the whole configuration, if that has a storage.
-    Seal(Box<Seal>, Option<Box<Config>>),
-}
-
-/// The stanza of the configuration that is for this file.
-fn stanza(file: &Path, inspection: &Inspection, paths: &[PathBuf], environment: &Environment) -> Result<Stanza, Failure> {
-    let defaults = tempfile::Builder::new().suffix(".hcl").tempfile();
-    let defaults = defaults.map_err(|error| Failure::failed(format!("no temporary file: {error}")))?;
-    std::fs::write(defaults.path(), DEFAULTS).map_err(|error| Failure::failed(format!("no temporary file: {error}")))?;
-    let paths: Vec<PathBuf> = std::iter::once(defaults.path().to_owned()).chain(paths.iter().cloned()).collect();
-    let config = config::load(&paths, environment).map_err(|error| Failure::usage(format!("error loading configuration: {error}")))?;
-    let role = super::role(inspection.world);
-    match role {
-        Role::Storage if config.storage.place.file == defaults.path() => Err(Failure::usage(format!(
-            "{}: this is a storage, and the configuration has no storage stanza: add storage \"NAME\" {{ … }} with its settings",
-            file.display()
-        ))),
-        Role::Storage => {
-            granted(file, role, &config.storage.component, inspection, config.storage.plugin.as_deref())?;
-            Ok(Stanza::Storage(Box::new(config.storage)))
-        }
-        Role::Seal => {
-            let seal = seal_for(file, &config)?;
-            granted(file, role, &seal.kind, inspection, seal.plugin.as_deref())?;
-            let seal = Box::new(seal.clone());
-            Ok(Stanza::Seal(seal, (config.storage.place.file != defaults.path()).then(|| Box::new(config))))
-        }
-    }
-}
-
-/// Of several seals the one that the file is of: by its plugin block, else by its name.
-fn seal_for<'a>(file: &Path, config: &'a Config) -> Result<&'a Seal, Failure> {
-    let all: Vec<&Seal> = config.seals.all().collect();
-    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let of_block = |seal: &&&Seal| seal.plugin.as_ref().is_some_and(|plugin| plugin.path.as_ref() == Some(&whole));
-    let of_name = |seal: &&&Seal| file.file_stem().is_some_and(|stem| stem == seal.kind.as_str());
-    match (all.iter().find(of_block).or_else(|| all.iter().find(of_name)), all.as_slice()) {
-        (Some(seal), _) | (None, [seal]) => Ok(*seal),
-        (None, []) => Err(Failure::usage(format!(
-            "{}: this is a seal, and the configuration has no seal stanza of a component: add seal \"NAME\" {{ … }} with its settings",
-            file.display()
-        ))),
-        (None, several) => {
-            let kinds: Vec<&str> = several.iter().map(|seal| seal.kind.as_str()).collect();
-            Err(Failure::usage(format!(
-                "{}: which of the seals {} is it? Name the file in that one's plugin block (path = …)",
-                file.display(),
-                kinds.join(", ")
-            )))
-        }
-    }
-}
-
-/// Fails if the configuration grants less than the component cannot start without. A name of the release has its grant by its stanza.
-fn granted(file: &Path, role: Role, name: &str, inspection: &Inspection, plugin: Option<&config::Plugin>) -> Result<(), Failure> {
-    let has = |grant: &str| plugin.is_some_and(|plugin| plugin.grants.has(grant)) || is_builtin(role, name) && grant == "aws";
-    match inspection.grants_needed().into_iter().find(|grant| !has(grant)) {
-        None => Ok(()),
-        Some(grant) => Err(Failure::usage(component::lacks(role, name, &file.display().to_string(), inspection, grant))),
-    }
-}
-
-/// What a component that cannot start without a grant needs to be tried.
-fn wanting(file: &Path, inspection: &Inspection) -> String {
-    let needed = inspection.grants_needed();
-    let role = super::role(inspection.world);
-    let stem = file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.is_empty()).unwrap_or("NAME");
-    let needs = format!("{}: it does not start without the grant {}", file.display(), needed.join(", "));
-    if is_builtin(role, stem) {
-        return format!(
-            "{needs}, which is derived from its stanza. Write that into a file, as in examples/, and name it by --config:\n\n{role} {} {{\n  …\n}}",
-            block::quoted(stem)
-        );
-    }
-    format!(
-        "{needs}. Write its stanza and what you grant it into a file, with your own values, and name it by --config:\n\n{role} {} {{\n}}\n\n{}",
-        block::quoted(stem),
-        block::text(role, stem, &[], &needed)
-    )
 }
 
 /// The component, and what it is opened by.
@@ -228,11 +138,11 @@ async fn try_out(arguments: &TestArguments, tried: &Tried<'_>, way: Way, beside:
         ..Options::default()
     };
     let way = way.begin(tried.component.inspect(), &options, || tried.secrets());
-    let options = way.options(options);
+    let options = way.options(options, arguments.replay.as_deref());
     let subject = tried.subject(arguments.force || way.forces(), &way).await?;
     let ids = cofferdam_trial::ids(subject.info());
     if let Some(unknown) = options.unknown(&ids).first() {
-        return Err(Failure::usage(format!("--only {unknown}: no section and no check of that name; there are:\n  {}", ids.join("\n  "))));
+        return Err(Failure::usage(misspelt(unknown, &ids)));
     }
     // What does not open is in the report. Behind a recording there is no store.
     if !matches!(way, Way::Replay(_))
@@ -267,13 +177,20 @@ async fn try_out(arguments: &TestArguments, tried: &Tried<'_>, way: Way, beside:
         // Once without the service: what the file holds is known to play back.
         let again = Way::Replay(recorder.player());
         let subject = tried.subject(again.forces(), &again).await?;
-        let options = again.options(options.clone());
+        let options = again.options(options.clone(), None);
         let played = tokio::select! {
             played = again.run(&subject, &options) => played,
             () = interrupts.any() => return Err(Failure::failed("interrupted; the recording is not written")),
         };
         recorder.prove(&played);
         record::write(recorder, path)?;
+    }
+    if let Some(why) = report.nothing_tried() {
+        let advice = |path: &PathBuf| {
+            format!(". Only what was recorded can be played back: {} has a recording of no check that was wanted", path.display())
+        };
+        let advice = arguments.replay.as_ref().map(advice).unwrap_or_default();
+        return Err(Failure::failed(format!("not passed: {why}; the report has the reasons{advice}")));
     }
     Ok(if report.passed() { Exit::Success } else { Exit::Failed })
 }
@@ -289,6 +206,20 @@ fn hand_out(arguments: &TestArguments, report: &Report) -> Result<(), Failure> {
     // Whoever runs it sees what came of it all the same.
     print(&report.table())?;
     written.map_err(|error| Failure::failed(format!("--output {}: cannot be written: {error}", path.display())))
+}
+
+/// What is said of a name in `--only` that fits no check.
+fn misspelt(name: &str, ids: &[&str]) -> String {
+    let wrong = format!("--only {name}: no section and no check of that name");
+    let whole = cofferdam_trial::SECTIONS.iter().chain(ids).map(|known| (*known, *known));
+    // Whoever leaves out the section means the check.
+    let short = ids.iter().filter_map(|id| Some((id.split_once('/')?.1, *id)));
+    let known: Vec<(&str, &str)> = whole.chain(short).collect();
+    let near = config::nearest(name.trim_end_matches('*'), known.iter().map(|(said, _)| *said));
+    match known.iter().find(|(said, _)| Some(*said) == near) {
+        Some((_, id)) => format!("{wrong}: did you mean {id}?"),
+        None => format!("{wrong}; there are:\n  {}", ids.join("\n  ")),
+    }
 }
 
 /// Fails before anything is tried if a file cannot be written for want of its directory.
@@ -325,4 +256,24 @@ impl Interrupts {
 /// A seed that is short enough to be typed.
 fn seed() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::misspelt;
+
+    #[test]
+    fn a_misspelt_check_is_named() {
+        let ids = ["contract/restart", "contract/scan-complete", "fault/recovers"];
+        for (name, near) in [
+            ("contract/restrat", "contract/restart"),
+            ("scan-complete", "contract/scan-complete"),
+            ("scan-completes", "contract/scan-complete"),
+            ("faults", "fault"),
+            ("contract/scan_complete*", "contract/scan-complete"),
+        ] {
+            assert!(misspelt(name, &ids).ends_with(&format!("did you mean {near}?")), "{}", misspelt(name, &ids));
+        }
+        assert!(misspelt("speed", &ids).ends_with("  contract/scan-complete\n  fault/recovers"), "{}", misspelt("speed", &ids));
+    }
 }

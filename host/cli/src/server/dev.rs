@@ -93,8 +93,8 @@ impl Dev {
             max_request_size: crate::config::REQUEST_SIZE,
             max_request_duration: crate::config::REQUEST_DURATION,
             unauthenticated_metrics: true,
-            disable_unauthed_rekey_endpoints: true,
-            disable_unauthed_generate_root_endpoints: true,
+            disable_unauthed_rekey_endpoints: false,
+            disable_unauthed_generate_root_endpoints: false,
         };
         let api_addr = format!("http://{}", self.address);
         let storage = Storage::dev(path.to_owned(), settings);
@@ -181,6 +181,8 @@ async fn request(
         token: Some(token.clone()),
         remote: None,
         caller: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
     })
     .await
 }

@@ -9,12 +9,13 @@ mod banner;
 mod dev;
 mod generation;
 mod grants;
-mod logging;
+pub(crate) mod logging;
 mod pid;
 mod plugins;
 mod reseal;
 mod seal;
 mod storage;
+mod sts;
 mod traces;
 pub(crate) mod trial;
 
@@ -24,13 +25,16 @@ use crate::exit::{Exit, Failure, Outcome};
 use cofferdam_aws::{Providers, Sources};
 use cofferdam_server::{Metrics, Reload, Server, ServerOptions};
 use cofferdam_vault::core::{Core, Options};
-use cofferdam_vault::seal::StateOptions;
+use cofferdam_vault::seal::{SealOptions, StateOptions};
 use plugins::Plugins;
 pub(crate) use reseal::run as migrate_seal;
 use std::path::PathBuf;
 use std::sync::Arc;
-pub(crate) use storage::{COMPILE, runtime as component_runtime};
+pub(crate) use storage::{COMPILE, open as open_storage, runtime as component_runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Room for the calls of a thread. A request is polled through all of its layers at once, which in a build without optimisation takes more than the usual 2 MiB.
+const STACK: usize = 8 << 20;
 
 /// Runs a server until a signal ends it.
 pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outcome {
@@ -64,11 +68,19 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
     runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?.block_on(serve(config, reread, state, dev, traces))
 }
 
-fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<Vec<PathBuf>, Failure> {
+/// The seals of a configuration, for a command that runs no server.
+pub(crate) async fn open_seals(config: &Config) -> Result<SealOptions, Failure> {
+    logging::start(&config.log, None)?;
+    let runtime = storage::runtime()?;
+    let providers = Arc::new(Providers::new(Sources::system()));
+    Ok(seal::open(config, None, &runtime, &providers).await?.options)
+}
+
+pub(crate) fn configuration_paths(given: &[PathBuf], environment: &Environment) -> Result<Vec<PathBuf>, Failure> {
     match (given, environment.value("CONFIG_PATH")) {
         ([], Some(path)) => Ok(vec![PathBuf::from(path)]),
         ([], None) => Err(Failure::usage("no configuration: give --config FILE; a server to try out is started with --dev")),
@@ -105,7 +117,8 @@ async fn serve(
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
     let server = Server::bind(core.clone(), listeners, metrics, ServerOptions::default()).await.map_err(Failure::failed)?;
     let sealed_by = seals.active.iter().chain(&seals.disabled).cloned().collect();
-    let plugins = Plugins::new(config.storage.clone(), reread, storage.storage.clone(), sealed_by);
+    let reread = Arc::new(reread);
+    let plugins = Plugins::new(config.storage.clone(), reread.clone(), storage.storage.clone(), sealed_by);
     server.serve_plugins(Arc::new(plugins.clone()));
     let traces = traces.map(|traces| {
         server.adopt_traces(traces::adopt);
@@ -123,7 +136,7 @@ async fn serve(
         dev.announce(made, *address)?;
     }
     let reload = server.reload_handle();
-    server.run(signals.until_stopped(reload, core.clone(), plugins)).await;
+    server.run(signals.until_stopped(reload, core.clone(), reread, plugins)).await;
     // Where several servers share the store, this gives up the lock: the next leader need not wait for its end.
     core.shutdown().await;
     if let Some(traces) = traces {
@@ -154,6 +167,7 @@ fn options(config: &Config, storage: &storage::Opened, seals: &seal::Opened) -> 
         ha: storage.ha.clone(),
         seal: seals.options.clone(),
         audit: config.audit.clone(),
+        sts: Some(Arc::new(sts::Aws::new())),
     }
 }
 
@@ -178,21 +192,36 @@ impl Signals {
         })
     }
 
-    /// Waits for one that ends the server; at every SIGHUP meanwhile rereads the certificates, opens the audit devices' files again, and
-    /// reloads the plugins.
-    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, plugins: Plugins) {
+    /// Waits for one that ends the server; at every SIGHUP meanwhile rereads the certificates, opens the audit devices' files again, takes over
+    /// the configuration's audit devices, and reloads the plugins.
+    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, reread: Arc<plugins::Reread>, plugins: Plugins) {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
                     reload(&handle);
                     core.reopen_audit();
-                    let plugins = plugins.clone();
+                    let (core, reread, plugins) = (core.clone(), reread.clone(), plugins.clone());
                     // Its end is not waited for: another signal may come meanwhile.
-                    tokio::spawn(async move { plugins.reload_all().await });
+                    tokio::spawn(async move {
+                        reconcile_audit(&core, &reread).await;
+                        plugins.reload_all().await;
+                    });
                 }
                 () = stop(&mut self.interrupt, &mut self.terminate) => return,
             }
         }
+    }
+}
+
+/// Brings the audit devices in line with the configuration as it is now.
+async fn reconcile_audit(core: &Core, reread: &plugins::Reread) {
+    let done = match reread() {
+        Ok(config) => core.reconcile_audit(config.audit.devices).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => tracing::info!("audit devices are as configured"),
+        Err(error) => tracing::error!(error, "the audit devices are not as configured"),
     }
 }
 

@@ -30,7 +30,7 @@ struct Inner {
     seals: Vec<SharedSeal>,
     /// Its stanza at the start.
     started: Storage,
-    reread: Reread,
+    reread: Arc<Reread>,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -49,7 +49,7 @@ fn name_of(role: Role, name: &str) -> String {
 }
 
 impl Plugins {
-    pub(super) fn new(started: Storage, reread: Reread, storage: Arc<SupervisedStorage<Running>>, seals: Vec<SharedSeal>) -> Self {
+    pub(super) fn new(started: Storage, reread: Arc<Reread>, storage: Arc<SupervisedStorage<Running>>, seals: Vec<SharedSeal>) -> Self {
         Self(Arc::new(Inner { storage, seals, started, reread, turn: tokio::sync::Mutex::default() }))
     }
 

@@ -179,9 +179,16 @@ pub(crate) async fn refuse_migration(storage: &dyn cofferdam_backend::Storage) -
             Ok(Some(lock)) => {
                 let lock: Option<Value> = serde_json::from_slice(&lock).ok();
                 let start = lock.as_ref().and_then(|lock| lock.get("start")).and_then(Value::as_str).unwrap_or("at an unknown time");
+                // It stands at a destination until the copy was compared; removing it would make half a copy pass for a store.
+                let half = lock.as_ref().is_some_and(|lock| lock.pointer("/cofferdam/destination").is_some());
+                let cure = if half {
+                    "this is its destination, and not all has arrived: run the same coffer migrate again, which goes on where it stopped"
+                } else {
+                    "if it was interrupted, run it again or remove its lock with `coffer migrate --config FILE --reset` (or `bao operator migrate -reset`, \
+                     `vault operator migrate -reset`)"
+                };
                 return Err(Failure::failed(format!(
-                    "storage migration in progress (started: {start}): start the server when it has ended; \
-                     if it was interrupted, remove its lock with `bao operator migrate -reset` (or `vault operator migrate -reset`)"
+                    "storage migration in progress (started: {start}): start the server when it has ended; {cure}"
                 )));
             }
             Err(error) => {

@@ -14,7 +14,7 @@ use crate::config;
 use crate::exit::Failure;
 use cofferdam_backend::SPANS;
 use collector::Collector;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState, TracerProvider};
 use opentelemetry::{Context, Key, KeyValue};
@@ -26,6 +26,7 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter as _};
 pub(super) use queue::Running;
 use queue::{Pipe, Queue};
 use sampler::Requests;
+use std::ffi::OsString;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
@@ -46,7 +47,9 @@ impl Traces {
     /// What records spans, and what sends them.
     pub(super) fn new(config: &config::Traces) -> Result<(SpanLayer, Self), Failure> {
         let collector = Collector::new(&config.endpoint, config.ca_cert.as_deref()).map_err(Failure::usage)?;
-        // Headers are those of OTEL_EXPORTER_OTLP_HEADERS, which this reads by itself.
+        let cause = collector.cause();
+        // Headers are those of the environment, which this reads by itself, and of which it leaves out in silence what is none.
+        check_headers(|name| std::env::var_os(name)).map_err(Failure::usage)?;
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(collector)
@@ -57,7 +60,7 @@ impl Traces {
         let mut exporter = exporter.build().map_err(|error| Failure::usage(format!("traces: {error}")))?;
         let resource = resource();
         exporter.set_resource(&resource);
-        let (queue, pipe) = Queue::new(exporter);
+        let (queue, pipe) = Queue::new(exporter, cause);
         let provider = SdkTracerProvider::builder()
             .with_span_processor(queue)
             .with_resource(resource)
@@ -80,6 +83,25 @@ impl Traces {
         tracing::info!(endpoint = %self.endpoint, "traces of requests are sent by OTLP");
         self.pipe.start(self.provider)
     }
+}
+
+/// The variables that hold headers for the collector. The first that is set counts.
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
+
+/// Fails if what the environment has for headers is none. They may hold a key: no error has their text.
+fn check_headers(variable: impl Fn(&str) -> Option<OsString>) -> Result<(), String> {
+    let Some((name, text)) = HEADERS.into_iter().find_map(|name| Some((name, variable(name)?))) else { return Ok(()) };
+    let is_header = |part: &str| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            let is_value = !value.trim().is_empty() && value.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control());
+            is_value && HeaderName::try_from(name.trim()).is_ok()
+        })
+    };
+    let is_list = |text: &str| text.trim().is_empty() || text.split_terminator(',').all(is_header);
+    if text.to_str().is_some_and(is_list) {
+        return Ok(());
+    }
+    Err(format!("{name}: expected headers such as name=value,other=value, with what is special in a value as in a URL (%20)"))
 }
 
 /// Who sends. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are read with it.
@@ -107,6 +129,23 @@ pub(super) fn adopt(span: &Span, headers: &HeaderMap) {
 mod tests {
     use super::*;
     use crate::config::Sampling;
+
+    #[test]
+    fn headers_that_are_none_are_errors_without_their_text() {
+        let checked = |name: &'static str, text: &str| {
+            let text = OsString::from(text);
+            check_headers(move |asked| (asked == name).then(|| text.clone()))
+        };
+        for text in ["", " ", "a=b", "a=b, x-key = c%20d", "a=b,"] {
+            assert_eq!(checked(HEADERS[1], text), Ok(()), "{text}");
+        }
+        for name in HEADERS {
+            for text in ["geheim", "a=b,geheim", "a=", "=geheim", "a b=geheim", "a=geheim\n", "a=b,,c=geheim"] {
+                let error = checked(name, text).unwrap_err();
+                assert!(error.starts_with(name) && !error.contains("geheim"), "{text:?}: {error}");
+            }
+        }
+    }
     use tracing_subscriber::layer::SubscriberExt;
 
     #[test]

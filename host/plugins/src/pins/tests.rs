@@ -36,17 +36,18 @@ fn files_are_pinned_changed_and_taken_out_again() {
     let at = directory.path();
     assert_eq!(states(at), [("a.wasm".to_owned(), State::Unpinned), ("b.wasm".to_owned(), State::Unpinned)]);
     let pinned = pin(at, &["a.wasm".to_owned()], &storage).unwrap();
-    assert_eq!(pinned, [Pinned { file: "a.wasm".to_owned(), kind: Kind::Storage, sha256: sha256(b"one"), before: None }]);
+    assert_eq!(pinned, [Pinned { file: "a.wasm".to_owned(), kind: Kind::Storage, sha256: sha256(b"one"), change: Change::New }]);
     assert_eq!(fs::metadata(at.join(LOCK_FILE)).unwrap().permissions().mode() & 0o7777, 0o644);
     // All that are there; what is pinned already keeps its time.
     let before = lock(at).plugins["a.wasm"].clone();
-    assert_eq!(pin(at, &[], &|_, _| Ok(Kind::Storage)).unwrap().len(), 2);
+    let all: Vec<Change> = pin(at, &[], &|_, _| Ok(Kind::Storage)).unwrap().into_iter().map(|pinned| pinned.change).collect();
+    assert_eq!(all, [Change::Unchanged, Change::New]);
     assert_eq!(lock(at).plugins["a.wasm"], before);
     assert!(OffsetDateTime::parse(&before.pinned, &Rfc3339).is_ok(), "{}", before.pinned);
     put(at, "a.wasm", "other");
     fs::remove_file(at.join("b.wasm")).unwrap();
     assert_eq!(states(at), [("a.wasm".to_owned(), State::Changed(sha256(b"one"))), ("b.wasm".to_owned(), State::Missing)]);
-    assert_eq!(pin(at, &["a.wasm".to_owned()], &storage).unwrap()[0].before, Some(sha256(b"one")));
+    assert_eq!(pin(at, &["a.wasm".to_owned()], &storage).unwrap()[0].change, Change::From(sha256(b"one")));
     unpin(at, &["b.wasm".to_owned()]).unwrap();
     assert_eq!(states(at), [("a.wasm".to_owned(), State::Pinned)]);
     assert!(matches!(unpin(at, &["b.wasm".to_owned()]), Err(PinError::NotPinned(_))));

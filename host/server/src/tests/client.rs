@@ -66,6 +66,12 @@ impl Client {
         }
     }
 
+    /// A body of any bytes.
+    pub(super) async fn send_bytes(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Reply {
+        let head = format!("{}content-length: {}\r\n\r\n", self.head(method, path, Some(token)), body.len());
+        exchange(TcpStream::connect(self.address).await.unwrap(), &[head.as_bytes(), body].concat()).await.unwrap()
+    }
+
     pub(super) async fn begin(&self, method: &str, path: &str, token: Option<&str>) -> Begun {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let head = format!("{}expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n", self.head(method, path, token));
@@ -125,6 +131,21 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8])
 impl Reply {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The body that came in chunks.
+    pub(super) fn unchunked(&self) -> Vec<u8> {
+        assert_eq!(self.header("transfer-encoding"), "chunked");
+        let (mut whole, mut rest) = (Vec::new(), self.body.as_slice());
+        loop {
+            let end = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+            let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+            if size == 0 {
+                return whole;
+            }
+            whole.extend_from_slice(&rest[end + 2..end + 2 + size]);
+            rest = &rest[end + 4 + size..];
+        }
     }
 
     pub(super) fn text(&self) -> String {

@@ -121,7 +121,7 @@ async fn a_root_token_is_made_by_shares() {
     let none = json!("");
     assert_eq!(client.send("GET", "sys/generate-root/attempt", None, "").await.json(), status(&none, false, &none));
     let short = client.send("PUT", "sys/generate-root/attempt", None, r#"{"otp":"abc"}"#).await;
-    assert_eq!((short.status, errors(&short)), (400, json!(["OTP string has incorrect length"])));
+    assert_eq!((short.status, errors(&short)), (400, json!(["OTP string is wrong length"])));
     let pgp = client.send("PUT", "sys/generate-root/attempt", None, r#"{"pgp_key":"x"}"#).await;
     assert_eq!(pgp.status, 400);
     let begun = client.send("PUT", "sys/generate-root/attempt", None, "").await.json();
@@ -164,7 +164,7 @@ async fn a_root_token_is_made_by_shares() {
 }
 
 #[tokio::test]
-async fn without_being_asked_for_they_are_closed_and_who_has_a_token_has_the_same() {
+async fn a_listener_may_have_them_closed_and_who_has_a_token_has_the_same() {
     let (running, root) = Running::unsealed().await;
     let (client, root) = (&running.client, Some(root.as_str()));
     for (path, option) in [

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cofferdam_backend::{Error, Wrapped};
 use cofferdam_runtime::{AwsResponse, AwsSendError, HttpError, KeyAnswered, KeyCall};
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -80,6 +80,25 @@ pub(super) struct Exchange {
     /// What the host has found of a key's use, of a seal on AWS.
     #[serde(default, skip_serializing_if = "Found::is_nothing")]
     pub(super) found: Found,
+}
+
+impl Exchange {
+    /// Why it cannot be an answer to anything, if so.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        let found = [self.found.wrapped.as_ref().map(|(blob, _)| blob), self.found.plain.as_ref()];
+        let mut bodies: Vec<&Body> = std::iter::once(&self.body).chain(found.into_iter().flatten()).collect();
+        if let Came::Answer { status, headers, body } = &self.came {
+            bodies.push(body);
+            if StatusCode::from_u16(*status).is_err() {
+                return Some("its status is none of HTTP");
+            }
+            let is_header = |(name, value): &(String, String)| HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok();
+            if !headers.iter().all(is_header) {
+                return Some("a header of its answer is none");
+            }
+        }
+        bodies.iter().any(|body| body.bytes().is_none()).then_some("a body of it is not in base 64")
+    }
 }
 
 /// What came of a request.

@@ -2,13 +2,16 @@
 //!
 //! The rule: it is written when all is known, whole or not at all, for this user alone, and over nothing; it is read strictly, and an error names the line.
 
-use std::io::{BufRead as _, BufReader, BufWriter};
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, BufWriter};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::exchange::Exchange;
+use super::is_word;
 
 /// The version of this form.
 pub(super) const VERSION: u32 = 1;
@@ -91,7 +94,12 @@ struct Check {
 }
 
 /// The file's text; none if a line holds what must not be there.
-fn lines(header: &Header, kept: &[Kept], forbidden: impl Fn(&[u8]) -> bool, out: &mut impl std::io::Write) -> Result<(), String> {
+pub(super) fn lines(
+    header: &Header,
+    kept: &[Kept],
+    forbidden: impl Fn(&[u8]) -> bool,
+    out: &mut impl std::io::Write,
+) -> Result<(), String> {
     let mut line = |line: &Line| {
         let text = serde_json::to_vec(line).map_err(|error| error.to_string())?;
         if forbidden(&text) {
@@ -135,27 +143,43 @@ pub(super) fn write(path: &Path, header: &Header, kept: &[Kept], forbidden: impl
 /// Reads a file.
 pub(super) fn read(path: &Path) -> Result<(Header, Vec<Kept>), String> {
     let file = std::fs::File::open(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    parse(path, BufReader::new(file))
+}
+
+/// Reads a file's text; errors name the file so.
+pub(super) fn parse(path: &Path, text: impl BufRead) -> Result<(Header, Vec<Kept>), String> {
     let mut header = None;
     let mut kept: Vec<Kept> = Vec::new();
+    let mut seen = HashSet::new();
     // The check that is being read, and how many requests it still has.
     let mut open: Option<(String, Take, usize)> = None;
-    for (number, line) in BufReader::new(file).lines().enumerate() {
+    for (number, line) in text.lines().enumerate() {
         let at = |what: &dyn std::fmt::Display| format!("{}, line {}: {what}", path.display(), number + 1);
         let line = line.map_err(|error| at(&format!("cannot be read: {error}")))?;
-        let line: Line = serde_json::from_str(&line).map_err(|error| at(&format!("not a line of a recording: {error}")))?;
+        let line: Line = serde_json::from_str(&line).map_err(|error| at(&wrong(&line, &error)))?;
         match (line, &mut open, &header) {
             (Line::Recording(found), None, None) if found.version == VERSION => header = Some(found),
-            (Line::Recording(found), None, None) => {
-                return Err(at(&format!(
-                    "a recording of version {}; this coffer reads version {VERSION}: make it anew with --record",
-                    found.version
-                )));
+            (Line::Recording(found), None, None) => return Err(at(&of_version(found.version.into()))),
+            (Line::Check(Check { id, .. }), None, Some(_)) if !seen.insert(id.clone()) => {
+                return Err(at(&format!("{id} is in it a second time: the file was put together from others")));
             }
-            (Line::Check(Check { id, left_out: Some(why), .. }), None, Some(_)) => kept.push((id, Err(why))),
-            (Line::Check(Check { id, outcome, together, exchanges, .. }), None, Some(_)) => {
+            (Line::Check(Check { id, left_out: Some(why), outcome, together: false, exchanges: 0 }), None, Some(_))
+                if outcome.is_empty() =>
+            {
+                kept.push((id, Err(why)));
+            }
+            (Line::Check(Check { id, left_out: None, outcome, together, exchanges }), None, Some(_)) if is_word(&outcome) => {
                 open = Some((id, Take { outcome, together, exchanges: Vec::new() }, exchanges));
             }
-            (Line::Exchange(exchange), Some((_, take, _)), Some(_)) => take.exchanges.push(exchange),
+            (Line::Check(Check { id, .. }), None, Some(_)) => {
+                return Err(at(&format!("what is said of {id} is no check's: expected why it is left out, or what it came to")));
+            }
+            (Line::Exchange(exchange), Some((id, take, _)), Some(_)) => {
+                if let Some(fault) = exchange.fault() {
+                    return Err(at(&format!("a request of {id} cannot be played back: {fault}")));
+                }
+                take.exchanges.push(exchange);
+            }
             _ => return Err(at(&"this line has no place here: the file was cut or put together from others")),
         }
         if let Some((id, take, _)) = open.take_if(|(_, take, count)| take.exchanges.len() == *count) {
@@ -169,4 +193,24 @@ pub(super) fn read(path: &Path) -> Result<(Header, Vec<Kept>), String> {
             Err(format!("{}: cut short: {id} has {} of its {count} requests", path.display(), take.exchanges.len()))
         }
     }
+}
+
+/// What is wrong with a line that is none. One of another version may hold what this one does not know.
+fn wrong(line: &str, error: &serde_json::Error) -> String {
+    let any: Value = serde_json::from_str(line).unwrap_or_default();
+    let version = any.get("recording").and_then(|header| header.get("version")).and_then(Value::as_u64);
+    match version.filter(|version| *version != u64::from(VERSION)) {
+        Some(version) => of_version(version),
+        None if line.trim().is_empty() => "it is empty, and no line of a recording is".to_owned(),
+        None => {
+            // The line in it is always the first.
+            let (text, column) = (error.to_string(), error.column());
+            let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+            format!("not a line of a recording: {what}, at character {column}")
+        }
+    }
+}
+
+fn of_version(version: u64) -> String {
+    format!("a recording of version {version}; this coffer reads version {VERSION}: make it anew with --record")
 }

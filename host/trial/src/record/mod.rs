@@ -11,6 +11,8 @@
 
 mod exchange;
 mod file;
+#[doc(hidden)]
+pub mod fuzz;
 mod player;
 mod recorder;
 mod scrub;
@@ -61,6 +63,11 @@ const SECTIONS: &[(&str, &str)] = &[
 fn left_out(id: &str) -> Option<&'static str> {
     let section = SECTIONS.iter().find(|(section, _)| id.starts_with(section)).map(|(_, why)| *why);
     section.or_else(|| RACING.contains(&id).then_some(RACES))
+}
+
+/// Whether [`word`] says so.
+fn is_word(text: &str) -> bool {
+    matches!(text, "passed" | "skipped" | "failed")
 }
 
 /// The outcome in one word.

@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Check, Outcome, Report, Section, Value};
+use super::{Check, Outcome, PlayedBack, Report, Section, Value};
 
 pub(super) fn write(report: &Report) -> Result<String, String> {
     let mut junit = Junit::new(format!("coffer plugin test {}", report.subject.file));
@@ -23,6 +23,12 @@ fn suite(report: &Report, section: &Section) -> TestSuite {
     suite.set_time(section.checks.iter().map(|check| check.took).sum());
     suite.add_property(("sha256", report.subject.sha256.as_str()));
     suite.add_property(("seed", report.seed.to_string().as_str()));
+    suite.add_property(("quick", report.quick.to_string().as_str()));
+    if let Some(PlayedBack { file, sha256, time }) = &report.played_back {
+        suite.add_property(("played_back", file.as_str()));
+        suite.add_property(("played_back/sha256", sha256.as_str()));
+        suite.add_property(("played_back/time", time.to_string().as_str()));
+    }
     for figure in &section.figures {
         let value = match &figure.value {
             Value::Number(number) => format!("{number} {}", figure.unit).trim_end().to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Figure, Outcome, Report, Value, shown};
+use super::{Figure, Outcome, PlayedBack, Report, Value, shown};
 
 /// Writing to a string does not fail.
 macro_rules! line {
@@ -24,6 +24,13 @@ pub(super) fn write(report: &Report) -> String {
     line!(text, "  size          {} bytes", subject.size);
     for grant in &subject.grants {
         line!(text, "  granted       {grant}");
+    }
+    if report.quick {
+        line!(text, "  amount        fewer entries and rounds (--quick)");
+    }
+    if let Some(PlayedBack { file, sha256, .. }) = &report.played_back {
+        let of = if *sha256 == subject.sha256 { "this component".to_owned() } else { format!("another (sha256 {sha256})") };
+        line!(text, "  played back   {file}, recorded with {of}");
     }
     let widest = report.checks().map(|check| check.id.chars().count()).max().unwrap_or(0);
     for section in &report.sections {
@@ -54,6 +61,9 @@ pub(super) fn write(report: &Report) -> String {
     }
     if let Some(why) = &report.left_behind {
         line!(text, "\nWhat was written is still there, since it could not be removed: {why}");
+    }
+    if let Some(why) = report.nothing_tried() {
+        line!(text, "\nNOT PASSED: {why}");
     }
     let count = |word: &str| report.checks().filter(|check| check.outcome.word() == word).count();
     let (passed, failed, skipped) = (count("passed"), count("FAILED"), count("skipped"));

@@ -28,7 +28,7 @@ fn report(outcomes: Vec<Outcome>) -> Report {
     let rows = Figure { id: "contract/times".to_owned(), title: "Times".to_owned(), value: Value::Table(table), unit: String::new() };
     let checks = outcomes.into_iter().enumerate().map(check).collect();
     let section = Section { name: "contract".to_owned(), checks, figures: vec![figure, rows] };
-    Report { sections: vec![section], took: Duration::from_millis(9), ..Report::new(subject, 7) }
+    Report { sections: vec![section], took: Duration::from_millis(9), ..Report::new(subject, &Options { seed: 7, ..Options::default() }) }
 }
 
 fn failed() -> Outcome {
@@ -44,6 +44,35 @@ fn it_passes_only_if_something_passed_and_nothing_failed() {
     assert!(report(vec![Outcome::Passed, skipped()]).passed());
     for other in [vec![], vec![skipped()], vec![Outcome::Passed, failed()]] {
         assert!(!report(other).passed());
+    }
+}
+
+#[test]
+fn how_it_was_tried_is_told() {
+    let whole = report(vec![Outcome::Passed]);
+    assert!(!whole.table().contains("quick") && whole.junit().unwrap().contains("name=\"quick\" value=\"false\""));
+    let played_back = Some(PlayedBack { file: "x.trial".to_owned(), sha256: "00fe".to_owned(), time: 17 });
+    let played = Report { quick: true, played_back, ..whole };
+    let (table, xml) = (played.table(), played.junit().unwrap());
+    assert!(table.contains("--quick") && table.contains("x.trial, recorded with another (sha256 00fe)"), "{table}");
+    for part in ["name=\"quick\" value=\"true\"", "name=\"played_back\" value=\"x.trial\"", "value=\"00fe\"", "value=\"17\""] {
+        assert!(xml.contains(part), "{part}: {xml}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&played.json().unwrap()).unwrap();
+    assert_eq!(json["quick"], true);
+    assert_eq!(json["played_back"], serde_json::json!({"file": "x.trial", "sha256": "00fe", "time": 17}));
+}
+
+#[test]
+fn that_nothing_was_tried_is_told() {
+    for (outcomes, told) in [
+        (vec![], Some("no check was run")),
+        (vec![skipped(), skipped()], Some("every check was skipped")),
+        (vec![skipped(), failed()], None),
+    ] {
+        let report = report(outcomes);
+        assert_eq!(report.nothing_tried().is_some(), told.is_some());
+        assert!(told.is_none_or(|told| report.table().contains(told)), "{}", report.table());
     }
 }
 

@@ -163,7 +163,7 @@ async fn what_does_not_open_is_not_tried_further() {
 
 #[tokio::test]
 async fn what_does_not_end_fails() {
-    let options = Options { patience: Duration::from_millis(200), ..quick("restart") };
+    let options = Options { patience: Duration::from_secs(3), ..quick("restart") };
     let report = run(&Toy::new(Fault::Hangs), &options).await;
     let Some(Outcome::Failed { what, script }) = report.checks().next().map(|check| &check.outcome) else { panic!() };
     assert!(what.contains("did not end") && !script.is_empty(), "{what}");

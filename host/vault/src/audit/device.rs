@@ -1,4 +1,4 @@
-//! One device: its settings, its salt, its file.
+//! One device: its settings, its salt, where it writes to.
 
 use tokio::sync::oneshot;
 
@@ -6,7 +6,7 @@ use super::hash::Salt;
 use super::record::{Record, Stage};
 use super::settings::Settings;
 use super::sink::Sink;
-use super::{FILE, line};
+use super::{line, settings};
 use crate::logical::{Error, Result};
 use crate::mounts::Entry;
 use crate::view::View;
@@ -41,10 +41,11 @@ impl Written {
 impl Device {
     /// Opens a device; a new one has to take a trial entry. [`Error::BadRequest`] says why it cannot be used.
     pub(super) async fn open(root: &View, entry: &Entry, new: bool) -> Result<Device> {
-        if entry.kind != FILE {
+        if !settings::KINDS.iter().any(|(kind, _)| *kind == entry.kind) {
             return Err(Error::BadRequest(format!("unknown backend type: {:?}", entry.kind)));
         }
-        let settings = Settings::parse(&entry.options.clone().unwrap_or_default()).map_err(|wrong| Error::BadRequest(wrong.to_string()))?;
+        let settings = Settings::parse(&entry.kind, &entry.options.clone().unwrap_or_default())
+            .map_err(|wrong| Error::BadRequest(wrong.to_string()))?;
         let opened = {
             let (path, settings) = (entry.path.clone(), settings.clone());
             tokio::task::spawn_blocking(move || Sink::open(&path, &settings)).await

@@ -1,10 +1,10 @@
 //! An entry as a line of JSON: Vault's members, in OpenBao's order, without those that are empty.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -12,130 +12,12 @@ use zeroize::Zeroizing;
 use super::hash::{Hasher, Salt};
 use super::record::{Record, Stage, told};
 use super::settings::Settings;
+use super::shape::{Answered, Asked, Granting, Line, Namespace, Results, Who, Wrapped};
 use crate::crypto;
 use crate::keyring::rfc3339_nano;
 use crate::logical::{Auth, Error, Fields, Operation, Response, Result};
 use crate::mounts::Mount;
 use crate::token;
-
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    auth: Who<'a>,
-    request: Asked<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<Answered<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Default, Serialize)]
-struct Who<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accessor: Option<String>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    display_name: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    policies: &'a [String],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    token_policies: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy_results: Option<Results<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Value>,
-    #[serde(skip_serializing_if = "is_zero")]
-    num_uses: i64,
-    #[serde(skip_serializing_if = "is_zero")]
-    remaining_uses: i64,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    entity_id: &'a str,
-    token_type: &'a str,
-    #[serde(skip_serializing_if = "is_zero")]
-    token_ttl: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_issue_time: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Results<'a> {
-    allowed: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    granting_policies: Vec<Granting<'a>>,
-}
-
-#[derive(Serialize)]
-struct Granting<'a> {
-    name: &'a str,
-    namespace_id: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-#[derive(Serialize)]
-struct Asked<'a> {
-    id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<String>,
-    operation: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_point: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_accessor: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_running_version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_class: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_token_accessor: Option<String>,
-    namespace: Namespace,
-    path: &'a str,
-    #[serde(skip_serializing_if = "Fields::is_empty")]
-    data: Fields,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_port: Option<u16>,
-}
-
-#[derive(Serialize)]
-struct Namespace {
-    id: &'static str,
-}
-
-#[derive(Serialize)]
-struct Answered<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auth: Option<Who<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_point: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_accessor: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_running_plugin_version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount_class: Option<&'static str>,
-    /// kv v1 answers with a lease time, and so, in Vault, with a secret that has no lease.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<Fields>,
-    #[serde(skip_serializing_if = "Fields::is_empty")]
-    data: Fields,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
-}
-
-fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 /// The line of an entry, with its end.
 pub(super) fn of(record: &Record, stage: Stage<'_>, settings: &Settings, salt: &Salt) -> Result<Zeroizing<Vec<u8>>> {
@@ -143,7 +25,7 @@ pub(super) fn of(record: &Record, stage: Stage<'_>, settings: &Settings, salt: &
     let line = Line {
         time: rfc3339_nano(OffsetDateTime::now_utc()),
         kind: stage.kind(),
-        auth: writing.who(),
+        auth: writing.who(stage),
         request: writing.asked(),
         response: match stage {
             Stage::Request(_) => None,
@@ -184,8 +66,14 @@ impl<'a> Writing<'a> {
         self.record.request.token.as_ref().and_then(|token| self.secret(token))
     }
 
-    fn who(&self) -> Who<'a> {
+    fn who(&self, stage: Stage<'a>) -> Who<'a> {
         let record = self.record;
+        // Whoever logged in is, from then on, the one who asked.
+        if record.request.caller.is_none()
+            && let Stage::Response(Ok(Response { auth: Some(auth), .. })) = stage
+        {
+            return self.given(auth);
+        }
         let results = record.verdict.as_ref().map(|(allowed, granting)| Results {
             allowed: *allowed,
             granting_policies: granting.iter().map(|name| Granting { name, namespace_id: "root", kind: "acl" }).collect(),
@@ -198,8 +86,9 @@ impl<'a> Writing<'a> {
             client_token: self.token(),
             accessor: self.accessor(&entry.accessor),
             display_name: &entry.display_name,
-            policies: &entry.policies,
+            policies: &caller.policies,
             token_policies: &entry.policies,
+            identity_policies: &caller.identity_policies,
             policy_results: results,
             metadata: entry.meta.as_ref().filter(|meta| !meta.is_empty()).map(|meta| json!(meta)),
             num_uses: 0,
@@ -237,7 +126,23 @@ impl<'a> Writing<'a> {
             data: self.data(&request.data, plain, false),
             remote_address: request.remote.map(|remote| remote.ip().to_canonical().to_string()),
             remote_port: request.remote.map(|remote| remote.port()),
+            wrap_ttl: request.wrap_ttl.map(|ttl| ttl.as_secs()),
+            headers: self.headers(),
         }
+    }
+
+    /// The request's headers that the operator wants in the log, in the clear or as hashes.
+    fn headers(&self) -> BTreeMap<&'a str, Vec<Cow<'a, str>>> {
+        let mut headers: BTreeMap<&str, Vec<Cow<'_, str>>> = BTreeMap::new();
+        for (name, value) in &self.record.request.headers {
+            let Some(hashed) = self.record.headers.get(name) else { continue };
+            let shown = match *hashed && !self.settings.raw {
+                true => self.salt.hash(value).into(),
+                false => value.as_str().into(),
+            };
+            headers.entry(name).or_default().push(shown);
+        }
+        headers
     }
 
     fn mount_accessor(&self) -> Option<&'a str> {
@@ -266,6 +171,14 @@ impl<'a> Writing<'a> {
             secret: response.filter(|response| !response.lease_duration.is_zero()).map(|_| Fields::new()),
             data,
             warnings: response.map(|response| response.warnings.as_slice()).unwrap_or_default(),
+            wrap_info: response.and_then(|response| response.wrap_info.as_deref()).map(|wrapped| Wrapped {
+                ttl: wrapped.ttl.as_secs(),
+                token: self.secret(&wrapped.token),
+                accessor: self.accessor(&wrapped.accessor),
+                creation_time: &wrapped.creation_time,
+                creation_path: &wrapped.creation_path,
+                wrapped_accessor: self.accessor(&wrapped.wrapped_accessor),
+            }),
         }
     }
 
@@ -298,7 +211,9 @@ impl<'a> Writing<'a> {
                 }
             }
         }
-        self.data(&kept, plain, mount.is_some_and(own_times))
+        // What is unwrapped may be anybody's.
+        let times = mount.is_some_and(own_times) && self.record.request.path != "sys/wrapping/unwrap";
+        self.data(&kept, plain, times)
     }
 
     fn given(&self, auth: &'a Auth) -> Who<'a> {
@@ -308,6 +223,7 @@ impl<'a> Writing<'a> {
             display_name: &auth.display_name,
             policies: &auth.policies,
             token_policies: &auth.token_policies,
+            identity_policies: &auth.identity_policies,
             policy_results: None,
             metadata: auth.metadata.as_ref().filter(|metadata| !metadata.is_empty()).map(|metadata| json!(metadata)),
             num_uses: auth.num_uses.max(0),

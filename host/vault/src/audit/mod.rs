@@ -10,26 +10,31 @@
 mod device;
 pub(crate) mod fuzz;
 mod hash;
+mod headers;
 mod line;
 mod record;
 mod settings;
+mod shape;
 mod sink;
+mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
 mod trail;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::core::Core;
 use crate::logical::{Error, Fields, Result};
 use crate::measure;
 use crate::mounts::{Entry, options_value};
 use crate::view::View;
 use device::Device;
+pub(crate) use headers::Headers;
 use record::{Record, Stage};
 use settings::Settings;
 use table::{API, CONFIGURED, Tables};
@@ -44,6 +49,24 @@ pub struct AuditOptions {
     pub api: bool,
     /// Lines may begin with a text of the operator's.
     pub prefixing: bool,
+    /// The devices of the configuration as it was read since the start.
+    pub reread: Reread,
+}
+
+/// The devices of a later reading of the configuration, once there was one. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Reread(Arc<Mutex<Option<Vec<Declared>>>>);
+
+impl AuditOptions {
+    /// The devices of the configuration as it was read last.
+    fn declared(&self) -> Vec<Declared> {
+        let reread = self.reread.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reread.clone().unwrap_or_else(|| self.devices.clone())
+    }
+
+    fn declare(&self, devices: Vec<Declared>) {
+        *self.reread.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(devices);
+    }
 }
 
 /// A device of the configuration.
@@ -51,7 +74,7 @@ pub struct AuditOptions {
 pub struct Declared {
     /// Its name, which is its path; with or without a slash at its end.
     pub path: String,
-    /// `file`.
+    /// `file` or `socket`.
     pub kind: String,
     /// A text for people.
     pub description: String,
@@ -63,24 +86,25 @@ pub struct Declared {
 
 /// Checks a device of the configuration without opening anything. The error names the setting and says what to do.
 pub fn check(declared: &Declared, prefixing: bool) -> Result<(), String> {
-    if declared.kind != FILE {
-        return Err(format!("the type {:?} is not offered: write audit \"file\" \"NAME\" {{ … }}", declared.kind));
-    }
-    if let Some(unknown) = declared.options.keys().find(|key| !settings::KNOWN.contains(&key.as_str())) {
-        return Err(format!("options: unknown key {unknown:?}; known are {}", settings::KNOWN.join(", ")));
+    let Some((_, known)) = settings::KINDS.iter().find(|(kind, _)| *kind == declared.kind) else {
+        return Err(format!(
+            "the type {:?} is not offered: write audit \"file\" \"NAME\" {{ … }} or audit \"socket\" \"NAME\" {{ … }}",
+            declared.kind
+        ));
+    };
+    if let Some(unknown) = declared.options.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(format!("options: unknown key {unknown:?}; known are {}", known.join(", ")));
     }
     if declared.options.contains_key("prefix") && !prefixing {
         return Err("options.prefix: lines may have one only with allow_audit_log_prefixing = true at the top level".to_owned());
     }
-    Settings::parse(&declared.options).map(drop).map_err(|wrong| format!("options.{}", wrong.advice()))
+    Settings::parse(&declared.kind, &declared.options).map(drop).map_err(|wrong| format!("options.{}", wrong.advice()))
 }
-
-/// The only type of devices.
-const FILE: &str = "file";
 
 /// The devices of an unsealed vault.
 pub(crate) struct Audit {
     root: View,
+    headers: Headers,
     options: AuditOptions,
     /// Held through a change.
     tables: tokio::sync::Mutex<Tables>,
@@ -92,7 +116,8 @@ impl Audit {
     /// configuration cannot be used, or none of all that there are.
     pub(crate) async fn open(root: View, options: AuditOptions) -> Result<Audit> {
         let tables = Tables::load(&root).await?;
-        let audit = Audit { root, options, tables: tokio::sync::Mutex::new(tables), devices: RwLock::default() };
+        let headers = Headers::load(root.sub("sys/audited-headers-config/")).await?;
+        let audit = Audit { root, headers, options, tables: tokio::sync::Mutex::new(tables), devices: RwLock::default() };
         let mut tables = audit.tables.lock().await;
         let mut devices = Vec::new();
         for entry in tables.entries() {
@@ -104,7 +129,7 @@ impl Audit {
             }
         }
         audit.set(devices);
-        audit.reconcile(&mut tables).await?;
+        audit.reconcile(&mut tables, &audit.options.declared()).await?;
         if tables.entries().next().is_some() && audit.devices().is_empty() {
             return Err(unusable("none of the stored audit devices can be used"));
         }
@@ -114,8 +139,8 @@ impl Audit {
 
     /// Brings the stored devices in line with the configuration: new ones are made, those that it names no more are disabled, changed ones are
     /// an error.
-    async fn reconcile(&self, tables: &mut Tables) -> Result<()> {
-        for declared in &self.options.devices {
+    async fn reconcile(&self, tables: &mut Tables, devices: &[Declared]) -> Result<()> {
+        for declared in devices {
             let path = with_slash(&declared.path);
             let Some(stored) = tables.get(&path) else {
                 tracing::info!(path, "adding a new audit device");
@@ -139,7 +164,7 @@ impl Audit {
                 )));
             }
         }
-        let named: Vec<String> = self.options.devices.iter().map(|declared| with_slash(&declared.path)).collect();
+        let named: Vec<String> = devices.iter().map(|declared| with_slash(&declared.path)).collect();
         let gone: Vec<String> = tables
             .entries()
             .filter(|entry| entry.table == CONFIGURED && !named.contains(&entry.path))
@@ -149,6 +174,19 @@ impl Audit {
             tracing::warn!(path, "disabling an audit device that the configuration names no more");
             self.remove(tables, &path).await?;
         }
+        Ok(())
+    }
+
+    /// Which headers of a request are recorded.
+    pub(crate) fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The same, for a configuration that was read again. After an error the devices that were done stay so.
+    async fn reconcile_again(&self, devices: Vec<Declared>) -> Result<()> {
+        let mut tables = self.tables.lock().await;
+        self.reconcile(&mut tables, &devices).await?;
+        self.options.declare(devices);
         Ok(())
     }
 
@@ -271,4 +309,18 @@ fn with_slash(path: &str) -> String {
 fn unusable(reason: &str) -> Error {
     tracing::error!(reason, "the audit devices could not be set up");
     Error::Refused("the audit devices could not be set up; the server's log says why".to_owned())
+}
+
+impl Core {
+    /// Takes over the devices of a configuration that was read again: new ones are made, those that it names no more are disabled. While this server
+    /// answers no requests, at the next unseal. [`Error::Refused`] if one cannot be used, or was changed; the log says which.
+    pub async fn reconcile_audit(&self, devices: Vec<Declared>) -> Result<()> {
+        match self.active() {
+            Ok(active) => active.audit.reconcile_again(devices).await,
+            Err(_) => {
+                self.options().audit.declare(devices);
+                Ok(())
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::headers::Wanted;
 use crate::crypto;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::Mount;
@@ -18,6 +19,8 @@ pub(super) struct Record {
     pub(super) verdict: Option<(bool, Vec<String>)>,
     /// Whether it has reached its engine, or was asked for whether its entry exists: from then on OpenBao shows the mount's accessor.
     pub(super) reached: bool,
+    /// The headers that the operator wants in the log, and whether as hashes.
+    pub(super) headers: Arc<Wanted>,
     /// It seals the server, or ends its leadership: before it is done, and of the request only, there is an entry.
     pub(super) last: bool,
 }
@@ -32,7 +35,7 @@ pub(super) enum Stage<'a> {
 }
 
 impl Record {
-    pub(super) fn of(request: &Request, mount: Option<Arc<Mount>>, version: &str) -> Record {
+    pub(super) fn of(request: &Request, mount: Option<Arc<Mount>>, version: &str, headers: Arc<Wanted>) -> Record {
         let last = matches!(request.path.as_str(), "sys/seal" | "sys/step-down");
         Record {
             request: Request { caller: None, ..request.clone() },
@@ -40,6 +43,7 @@ impl Record {
             version: version.to_owned(),
             verdict: None,
             reached: false,
+            headers,
             last,
         }
     }
@@ -54,8 +58,10 @@ impl Record {
             token: None,
             remote: None,
             caller: None,
+            wrap_ttl: None,
+            headers: Vec::new(),
         };
-        Record::of(&request, None, "")
+        Record::of(&request, None, "", Arc::default())
     }
 }
 

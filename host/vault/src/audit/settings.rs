@@ -1,11 +1,35 @@
-//! The settings of a `file` device, with Vault's names.
+//! The settings of a device, with Vault's names.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// The settings that a device may have.
-pub(super) const KNOWN: [&str; 9] =
-    ["file_path", "path", "mode", "format", "log_raw", "hmac_accessor", "elide_list_responses", "prefix", "skip_test"];
+use serde_json::Value;
+
+use crate::kv::duration;
+
+/// The types of devices, each with the settings that it may have.
+pub(super) const KINDS: [(&str, &[&str]); 2] = [
+    (FILE, &["file_path", "path", "mode", "format", "log_raw", "hmac_accessor", "elide_list_responses", "prefix", "skip_test"]),
+    (
+        SOCKET,
+        &["address", "socket_type", "write_timeout", "format", "log_raw", "hmac_accessor", "elide_list_responses", "prefix", "skip_test"],
+    ),
+];
+
+pub(super) const FILE: &str = "file";
+pub(super) const SOCKET: &str = "socket";
+
+/// How long a socket device has for a line if nothing is set; Vault's.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The kind of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Net {
+    Tcp,
+    Udp,
+    Unix,
+}
 
 /// Where a device writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +38,11 @@ pub(super) enum Target {
     Stdout,
     /// Nowhere.
     Discard,
+    Socket {
+        net: Net,
+        address: String,
+        timeout: Duration,
+    },
 }
 
 /// How a device writes.
@@ -45,6 +74,12 @@ pub(super) enum Wrong {
     Boolean(&'static str, String),
     #[error("strconv.ParseUint: parsing {0:?}: invalid syntax")]
     Mode(String),
+    #[error("address is required")]
+    NoAddress,
+    #[error("unknown socket type {0:?}")]
+    Net(String),
+    #[error("{1}")]
+    Timeout(String, String),
 }
 
 impl Wrong {
@@ -54,6 +89,9 @@ impl Wrong {
             Wrong::Missing => "file_path: missing; set it to a file, \"stdout\" or \"discard\"".to_owned(),
             Wrong::Format(found) => format!("format: expected \"json\", found {found:?}"),
             Wrong::Boolean(key, found) => format!("{key}: expected \"true\" or \"false\", found {found:?}"),
+            Wrong::NoAddress => "address: missing; set it to HOST:PORT, or to the path of a unix socket".to_owned(),
+            Wrong::Net(found) => format!("socket_type: expected \"tcp\", \"udp\" or \"unix\", found {found:?}"),
+            Wrong::Timeout(found, why) => format!("write_timeout: expected a time such as \"2s\", found {found:?}: {why}"),
             Wrong::Mode(found) => format!("mode: expected an octal mode such as \"0600\", or \"0\" to leave the file's, found {found:?}"),
         }
     }
@@ -61,13 +99,8 @@ impl Wrong {
 
 impl Settings {
     /// Reads them; what is not known is ignored, as stored devices of other servers may have more.
-    pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Settings, Wrong> {
-        let path = options.get("file_path").or_else(|| options.get("path")).filter(|path| !path.is_empty()).ok_or(Wrong::Missing)?;
-        let target = match path.to_ascii_lowercase().as_str() {
-            "stdout" => Target::Stdout,
-            "discard" => Target::Discard,
-            _ => Target::File(PathBuf::from(path)),
-        };
+    pub(super) fn parse(kind: &str, options: &BTreeMap<String, String>) -> Result<Settings, Wrong> {
+        let target = if kind == SOCKET { socket(options)? } else { file(options)? };
         let boolean = |key: &'static str, default: bool| match options.get(key) {
             None => Ok(default),
             Some(text) => cofferdam_hcl::parse_boolean(text).ok_or_else(|| Wrong::Boolean(key, text.clone())),
@@ -95,12 +128,45 @@ impl Settings {
     }
 }
 
+fn file(options: &BTreeMap<String, String>) -> Result<Target, Wrong> {
+    let path = options.get("file_path").or_else(|| options.get("path")).filter(|path| !path.is_empty()).ok_or(Wrong::Missing)?;
+    Ok(match path.to_ascii_lowercase().as_str() {
+        "stdout" => Target::Stdout,
+        "discard" => Target::Discard,
+        _ => Target::File(PathBuf::from(path)),
+    })
+}
+
+fn socket(options: &BTreeMap<String, String>) -> Result<Target, Wrong> {
+    let address = options.get("address").filter(|address| !address.is_empty()).ok_or(Wrong::NoAddress)?.clone();
+    let net = match options.get("socket_type").map(String::as_str) {
+        None | Some("" | "tcp") => Net::Tcp,
+        Some("udp") => Net::Udp,
+        Some("unix") => Net::Unix,
+        Some(other) => return Err(Wrong::Net(other.to_owned())),
+    };
+    let timeout = match options.get("write_timeout").filter(|text| !text.is_empty()) {
+        None => WRITE_TIMEOUT,
+        Some(text) => {
+            let wrong = |why: String| Wrong::Timeout(text.clone(), why);
+            let nanoseconds = duration::parse(&Value::from(text.as_str())).map_err(wrong)?.unwrap_or_default();
+            let nanoseconds = u64::try_from(nanoseconds).ok().filter(|nanoseconds| *nanoseconds > 0);
+            Duration::from_nanos(nanoseconds.ok_or_else(|| wrong("it is not more than nothing".to_owned()))?)
+        }
+    };
+    Ok(Target::Socket { net, address, timeout })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(options: &[(&str, &str)]) -> Result<Settings, Wrong> {
-        Settings::parse(&options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        parse_as(FILE, options)
+    }
+
+    fn parse_as(kind: &str, options: &[(&str, &str)]) -> Result<Settings, Wrong> {
+        Settings::parse(kind, &options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
@@ -125,6 +191,23 @@ mod tests {
             (vec![("path", "x"), ("mode", "777777")], "strconv.ParseUint: parsing \"777777\": invalid syntax"),
         ] {
             assert_eq!(parse(&options).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_socket_has_vaults_settings() {
+        let target = |options: &[(&str, &str)]| parse_as(SOCKET, options).map(|settings| settings.target);
+        let tcp = |timeout| Target::Socket { net: Net::Tcp, address: "log:9000".to_owned(), timeout: Duration::from_millis(timeout) };
+        assert_eq!(target(&[("address", "log:9000")]), Ok(tcp(2_000)));
+        assert_eq!(target(&[("address", "log:9000"), ("socket_type", "tcp"), ("write_timeout", "500ms")]), Ok(tcp(500)));
+        assert!(matches!(target(&[("address", "/a"), ("socket_type", "unix")]), Ok(Target::Socket { net: Net::Unix, .. })));
+        for (options, text) in [
+            (vec![], "address is required"),
+            (vec![("address", "a"), ("socket_type", "sctp")], "unknown socket type \"sctp\""),
+            (vec![("address", "a"), ("write_timeout", "x")], "time: invalid duration \"x\""),
+            (vec![("address", "a"), ("write_timeout", "0")], "it is not more than nothing"),
+        ] {
+            assert_eq!(target(&options).unwrap_err().to_string(), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A device's file, and the thread that alone writes to it.
+//! A device's file, and the thread that alone writes to it. Sockets have a task of their own instead.
 //!
 //! The rule: an entry is one write of one whole line at the file's end. What a failed write left of a line is taken back, or, where the file
 //! does not allow it, ended, so that the next line is whole. After a failure, and on SIGHUP, the file is opened anew.
@@ -13,28 +13,33 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::settings::{Settings, Target};
+use super::socket;
 
 /// The mode of a new file whose device sets none.
 const NEW_FILE: u32 = 0o600;
 /// The mode of folders that are made for a file.
 const NEW_FOLDER: u32 = 0o700;
 
-/// What the thread is asked to do.
-enum Job {
+/// What the thread, or the task of a socket, is asked to do.
+pub(super) enum Job {
     /// Write a line, and say whether that was done.
     Line(Zeroizing<Vec<u8>>, oneshot::Sender<bool>),
     /// Open the file again.
     Reopen,
 }
 
-/// Where a device's lines go. The thread ends with it.
-pub(super) struct Sink(mpsc::Sender<Job>);
+/// Where a device's lines go. The thread, or the task, ends with it.
+pub(super) enum Sink {
+    File(mpsc::Sender<Job>),
+    Socket(tokio::sync::mpsc::UnboundedSender<Job>),
+}
 
 impl Sink {
     /// Opens the file and starts the thread. None for a device that writes nowhere.
     pub(super) fn open(path: &str, settings: &Settings) -> io::Result<Option<Sink>> {
         let writer = match &settings.target {
             Target::Discard => return Ok(None),
+            Target::Socket { .. } => return Ok(socket::start(path, &settings.target).map(Sink::Socket)),
             Target::Stdout => Writer::new(path, Output::Stdout),
             Target::File(file) => {
                 let mut writer = Writer::new(path, Output::File { path: file.clone(), mode: settings.mode, open: None });
@@ -44,29 +49,56 @@ impl Sink {
         };
         let (sender, jobs) = mpsc::channel();
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&jobs))?;
-        Ok(Some(Sink(sender)))
+        Ok(Some(Sink::File(sender)))
     }
 
     /// Has a line written.
     pub(super) fn send(&self, line: Zeroizing<Vec<u8>>) -> oneshot::Receiver<bool> {
         let (done, written) = oneshot::channel();
         // If the thread has ended, whoever waits learns it by the other end being gone.
-        drop(self.0.send(Job::Line(line, done)));
+        self.ask(Job::Line(line, done));
         written
     }
 
     /// Has the file opened again.
     pub(super) fn reopen(&self) {
-        drop(self.0.send(Job::Reopen));
+        self.ask(Job::Reopen);
+    }
+
+    fn ask(&self, job: Job) {
+        match self {
+            Sink::File(jobs) => drop(jobs.send(job)),
+            Sink::Socket(jobs) => drop(jobs.send(job)),
+        }
     }
 }
 
 struct Writer {
-    /// The device, for the log.
-    device: String,
     output: Output,
+    report: Report,
+}
+
+/// Tells the log of failures.
+pub(super) struct Report {
+    device: String,
     /// The last line could not be written, which was logged.
     failing: bool,
+}
+
+impl Report {
+    pub(super) fn new(device: &str) -> Report {
+        Report { device: device.to_owned(), failing: false }
+    }
+
+    /// Logs the first failure of a row, and that it is over.
+    pub(super) fn note(&mut self, error: Option<&io::Error>) {
+        match error {
+            Some(error) if !self.failing => tracing::error!(device = self.device, %error, "an audit device cannot write"),
+            None if self.failing => tracing::info!(device = self.device, "an audit device writes again"),
+            _ => {}
+        }
+        self.failing = error.is_some();
+    }
 }
 
 enum Output {
@@ -76,7 +108,7 @@ enum Output {
 
 impl Writer {
     fn new(device: &str, output: Output) -> Writer {
-        Writer { device: device.to_owned(), output, failing: false }
+        Writer { output, report: Report::new(device) }
     }
 
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
@@ -84,26 +116,16 @@ impl Writer {
             match job {
                 Job::Line(line, done) => {
                     let written = self.output.line(&line);
-                    self.report(written.as_ref().err());
+                    self.report.note(written.as_ref().err());
                     // Nobody waits if the client went away.
                     _ = done.send(written.is_ok());
                 }
                 Job::Reopen => {
                     let opened = self.output.reopen();
-                    self.report(opened.as_ref().err());
+                    self.report.note(opened.as_ref().err());
                 }
             }
         }
-    }
-
-    /// Logs the first failure of a row, and that it is over.
-    fn report(&mut self, error: Option<&io::Error>) {
-        match error {
-            Some(error) if !self.failing => tracing::error!(device = self.device, %error, "an audit device cannot write"),
-            None if self.failing => tracing::info!(device = self.device, "an audit device writes again"),
-            _ => {}
-        }
-        self.failing = error.is_some();
     }
 }
 

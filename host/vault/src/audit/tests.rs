@@ -1,5 +1,8 @@
 //! Devices as the core uses them, over a storage in memory.
 
+mod devices;
+mod logins;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,7 +182,8 @@ async fn devices_of_the_api_need_the_operators_word_and_then_stay() {
         ("sys/audit/x", body.clone(), "path already in use"),
         ("sys/audit/x/y", body.clone(), "path already in use"),
         ("sys/audit/z", json!({"type": "file"}), "file_path is required"),
-        ("sys/audit/z", json!({"type": "socket"}), "unknown backend type: \"socket\""),
+        ("sys/audit/z", json!({"type": "socket"}), "address is required"),
+        ("sys/audit/z", json!({"type": "syslog"}), "unknown backend type: \"syslog\""),
         ("sys/audit/z", json!({"type": "file", "options": {"file_path": "discard", "prefix": "p"}}), "audit log prefixing is not allowed"),
         ("sys/audit/z", json!({"type": "file", "options": {"file_path": "/dev/full"}}), "audit backend failed test message"),
         ("sys/audit-hash/z", json!({"input": "x"}), "unknown audit backend \"z/\""),
@@ -252,7 +256,7 @@ async fn lists_are_counted_and_accessors_shown_where_the_operator_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.log");
     let settings = [("elide_list_responses", "true"), ("hmac_accessor", "false"), ("prefix", "@cee: ")];
-    let options = AuditOptions { devices: vec![declared("a", &file, &settings)], prefixing: true, api: false };
+    let options = AuditOptions { devices: vec![declared("a", &file, &settings)], prefixing: true, ..AuditOptions::default() };
     let vault = vault(options).await;
     vault.write("cubbyhole/a", json!({"k": "v"})).await.unwrap();
     vault.call(Operation::List, "cubbyhole/", Value::Null).await.unwrap();

@@ -6,6 +6,7 @@ use super::Audit;
 use super::record::{Record, Stage};
 use crate::core::Active;
 use crate::logical::{Operation, Request, Response, Result};
+use crate::system::wrapping;
 use crate::token::Caller;
 
 /// The path below which a request may be the one that brings the first device.
@@ -29,7 +30,7 @@ impl Trail {
         }
         let routes = active.mounts.routes();
         let mount = routes.find(&request.path).map(|(mount, _)| mount.clone());
-        let record = Record::of(request, mount, active.mounts.running_version());
+        let record = Record::of(request, mount, active.mounts.running_version(), active.audit.headers().wanted());
         Trail(Some(Box::new(Recording { audit: active.audit.clone(), record, begun: false })))
     }
 
@@ -80,7 +81,9 @@ impl Trail {
             recording.audit.write(&recording.record, Stage::Request(outcome.as_ref().err())).await?;
         }
         if !recording.record.last {
-            recording.audit.write(&recording.record, Stage::Response(&outcome)).await?;
+            let opened = outcome.as_ref().ok().and_then(|response| response.raw.as_deref().zip(response.wrap_info.is_none().then_some(())));
+            let opened = opened.map(|(raw, ())| Ok(wrapping::opened(raw)));
+            recording.audit.write(&recording.record, Stage::Response(opened.as_ref().unwrap_or(&outcome))).await?;
         }
         outcome
     }

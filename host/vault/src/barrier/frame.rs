@@ -9,6 +9,8 @@ use crate::crypto::{self, NONCE_LEN, TAG_LEN};
 use crate::logical::Result;
 
 const HEADER: usize = 5;
+/// What a frame has besides the entry's bytes.
+pub(crate) const OVERHEAD: usize = HEADER + NONCE_LEN + TAG_LEN;
 const WITHOUT_PATH: u8 = 1;
 const WITH_PATH: u8 = 2;
 
@@ -44,6 +46,11 @@ pub(crate) fn seal(term: u32, key: &[u8], path: &str, plain: &[u8]) -> Result<Ve
 pub(crate) fn term(frame: &[u8]) -> Result<u32, FrameError> {
     let (term, _) = frame.split_first_chunk::<4>().ok_or(FrameError::TooShort(frame.len()))?;
     Ok(u32::from_be_bytes(*term))
+}
+
+/// Whether the frame opens only for the path that it was made for.
+pub(crate) fn bound(frame: &[u8]) -> bool {
+    frame.get(4) == Some(&WITH_PATH)
 }
 
 /// Decrypts a frame that is stored at `path`.

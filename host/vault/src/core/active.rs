@@ -6,23 +6,29 @@ use std::time::Duration;
 
 use super::Options;
 use super::boot::{self, Cluster};
+use super::kept::Kept;
 use crate::audit::Audit;
+use crate::auth::aws::sts::NoSts;
 use crate::barrier::Barrier;
+use crate::identity::Identities;
 use crate::lease::clock::Clock;
 use crate::logical::{Error, Result};
 use crate::measure;
 use crate::mounts::{Engines, Mounts, Tables};
 use crate::token::{Backend, Cubbyhole, Parts};
 use crate::view::View;
-use crate::{policy, token};
+use crate::{cors, policy, token};
 
 /// Everything that answers requests.
 pub(crate) struct Active {
     pub(crate) cluster: Cluster,
-    pub(crate) mounts: Mounts,
+    pub(crate) mounts: Arc<Mounts>,
     pub(crate) policies: Arc<policy::Store>,
     pub(crate) tokens: Arc<token::Store>,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) cors: cors::Setting,
+    /// What of the store is kept for another server.
+    pub(crate) kept: Kept,
     /// Moves of mounts that were asked for, by their ids: from, to. They are done by the time the id is known.
     pub(crate) remounts: Mutex<BTreeMap<String, (String, String)>>,
 }
@@ -30,24 +36,27 @@ pub(crate) struct Active {
 impl Active {
     /// Opens all that an unsealed vault has, and makes what is missing of it. The barrier is unsealed.
     pub(crate) async fn open(barrier: &Arc<Barrier>, options: &Options) -> Result<Active> {
-        measure::time("vault_core_post_unseal", Active::opened(barrier, options)).await
+        measure::time("vault_core_post_unseal", Box::pin(Active::opened(barrier, options))).await
     }
 
     async fn opened(barrier: &Arc<Barrier>, options: &Options) -> Result<Active> {
         let tables = Tables::load(barrier).await?;
         let view = |prefix: &str| View::new(barrier.clone(), prefix);
-        let audit = Arc::new(Audit::open(view(""), options.audit.clone()).await?);
+        let audit = Arc::new(Box::pin(Audit::open(view(""), options.audit.clone())).await?);
         let cluster = boot::cluster(barrier, options.cluster_name.as_deref()).await?;
         let clock = Clock::default();
         let policies = Arc::new(policy::Store::new(view("sys/policy/"), clock.clone()));
         policies.ensure_defaults().await?;
         let cubbyhole = tables.entries().find(|entry| entry.kind == "cubbyhole");
         let cubbyhole = cubbyhole.ok_or_else(|| Error::Internal("there is no cubbyhole mount".to_owned()))?;
+        let identities = tables.entries().find(|entry| entry.table == "mounts" && entry.kind == "identity");
+        let identities = identities.filter(|entry| !entry.uuid.is_empty()).map(|entry| view(&entry.storage_prefix()));
         let ttls = tables.entries().find(|entry| entry.api_path() == "auth/token/").map(|entry| entry.config.clone()).unwrap_or_default();
         let or_server = |ttl: u64, server: Duration| if ttl == 0 { server } else { Duration::from_nanos(ttl) };
         let tokens = token::Store::open(Parts {
             barrier: barrier.clone(),
             policies: policies.clone(),
+            identities: Identities::new(identities),
             cubbyhole: Cubbyhole::new(view(&cubbyhole.storage_prefix()), cubbyhole.uuid.as_str()),
             default_lease_ttl: or_server(ttls.default_lease_ttl, options.default_lease_ttl),
             max_lease_ttl: or_server(ttls.max_lease_ttl, options.max_lease_ttl),
@@ -58,12 +67,19 @@ impl Active {
             root: view(""),
             token: Arc::new(Backend::new(tokens.clone())),
             cubbyhole: tokens.cubbyhole(),
+            tokens: tokens.clone(),
             default_lease_ttl: options.default_lease_ttl,
+            max_lease_ttl: options.max_lease_ttl,
+            sts: options.sts.clone().unwrap_or_else(|| Arc::new(NoSts)),
             running_version: format!("v{}+builtin.cofferdam", options.version),
         };
-        let mounts = Mounts::open(tables, engines).await?;
+        let mounts = Arc::new(Mounts::open(tables, engines).await?);
+        let logins: Arc<dyn token::Logins> = mounts.clone();
+        tokens.set_logins(Arc::downgrade(&logins));
+        let kept = Kept::find(&view(""), &mounts.routes()).await?;
+        let cors = cors::Setting::load(view("sys/config/")).await?;
         tokens.start();
-        Ok(Active { cluster, mounts, policies, tokens, audit, remounts: Mutex::default() })
+        Ok(Active { cluster, mounts, policies, tokens, audit, cors, kept, remounts: Mutex::default() })
     }
 
     /// Stops timers. The keys are wiped by the caller.

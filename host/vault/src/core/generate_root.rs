@@ -123,7 +123,7 @@ impl Core {
         }
         let made_up = request.otp.is_empty();
         if !made_up && request.otp.len() != ROOT_TOKEN_LEN {
-            return Err(Error::bad_request("OTP string has incorrect length"));
+            return Err(Error::bad_request("OTP string is wrong length"));
         }
         let otp = if made_up { generate_root::password(ROOT_TOKEN_LEN)? } else { request.otp };
         let progress = self.unsealer().generation_begin(otp.clone()).await?;

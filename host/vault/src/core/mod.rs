@@ -12,9 +12,11 @@ mod boot;
 mod generate_root;
 mod ha;
 mod health;
+mod kept;
 mod offline;
 mod pipeline;
 mod rekey;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
@@ -29,6 +31,7 @@ use tracing::Instrument;
 use zeroize::Zeroizing;
 
 use crate::audit::AuditOptions;
+use crate::auth::aws::sts::Sts;
 use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
 use crate::ha::{Guard, Ha, HaOptions};
 use crate::logical::{Error, Result};
@@ -36,6 +39,7 @@ use crate::measure;
 use crate::seal::SealOptions;
 use crate::seal::config::SHAMIR;
 use crate::unseal::Unsealer;
+use snapshot::Lined;
 
 pub use crate::ha::Elsewhere;
 pub(crate) use active::Active;
@@ -47,6 +51,8 @@ pub(crate) use rekey::share;
 pub use rekey::{
     RekeyAnswer, RekeyRequest, RekeyResult, RekeyStatus, ShareRequest, Target, VerifyAnswer, VerifyResult, VerifyStatus, Words,
 };
+pub use snapshot::Restored;
+pub(crate) use snapshot::{CUT, MARKER_PATH};
 pub use types::{Health, InitRequest, InitResult, Leader, Leadership, SealStatus, UnsealRequest};
 
 /// How long a seal waits for the requests under way. Past it their next access to the storage fails.
@@ -82,6 +88,8 @@ pub struct Options {
     pub seal: SealOptions,
     /// Where requests are recorded.
     pub audit: AuditOptions,
+    /// The way to AWS's STS, which logins by the aws auth method are checked with; none if there is none.
+    pub sts: Option<Arc<dyn Sts>>,
 }
 
 /// One vault on one storage. Made sealed; every method may be called at any time and from any task.
@@ -91,6 +99,10 @@ pub struct Core {
     options: Options,
     pub(crate) barrier: Arc<Barrier>,
     unsealer: Unsealer,
+    /// The storage below the barrier.
+    lined: Arc<Lined>,
+    /// Held while a snapshot is taken or restored.
+    snapshots: tokio::sync::Mutex<()>,
     auto: Arc<Auto>,
     /// What runs beside the requests, and ends with the core.
     tasks: Tasks,
@@ -111,11 +123,14 @@ impl Core {
             Some(ha) => Arc::new(Guard::new(storage, ha.clone())),
             None => storage,
         };
-        let barrier = Barrier::with_cache(storage, if options.cache { DEFAULT_CACHE_BYTES } else { 0 });
+        let lined = Arc::new(Lined::new(storage));
+        let barrier = Barrier::with_cache(lined.clone(), if options.cache { DEFAULT_CACHE_BYTES } else { 0 });
         let unsealer = Unsealer::new(barrier.clone(), ha.is_some(), options.seal.clone());
         Arc::new(Core {
             options,
             unsealer,
+            lined,
+            snapshots: tokio::sync::Mutex::default(),
             auto: Arc::default(),
             tasks: Tasks::default(),
             barrier,
@@ -308,7 +323,7 @@ impl Core {
             self.unsealer.reset();
             return self.seal_status().await;
         }
-        let share = decode_share(&request.key)?;
+        let share = request.share()?;
         if self.sealed() && self.unsealer.unseal_with(&share, request.migrate).await? {
             self.opened().await?;
             // Whoever sealed it by hand has changed their mind.
@@ -379,11 +394,4 @@ impl Core {
 /// Runs it in a task of its own, so that it goes on when the caller is dropped.
 async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     tokio::spawn(work.in_current_span()).await.map_err(|error| Error::Internal(format!("a request's task ended: {error}")))?
-}
-
-fn decode_share(text: &str) -> Result<Zeroizing<Vec<u8>>> {
-    if text.is_empty() {
-        return Err(Error::bad_request("'key' must be specified in request body as JSON, or 'reset' set to true"));
-    }
-    share(text)
 }

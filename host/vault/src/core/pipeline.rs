@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Active, Core, to_the_end};
 use crate::audit::Trail;
-use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::logical::{Error, Operation, Request, Response, Result};
 use crate::measure;
 use crate::mounts::{Handler, no_route};
 use crate::system;
@@ -17,7 +17,7 @@ use crate::token::Caller;
 
 /// System paths that want `sudo` besides the capability for the operation, as Vault and OpenBao list them. A `*` at the end stands
 /// for anything.
-const SUDO: [&str; 26] = [
+const SUDO: [&str; 27] = [
     "sys/audit",
     "sys/audit/*",
     "sys/auth/*",
@@ -43,6 +43,7 @@ const SUDO: [&str; 26] = [
     "sys/rotate/root",
     "sys/seal",
     "sys/step-down",
+    "sys/storage/raft/snapshot-force",
     "auth/token/accessors",
     "auth/token/accessors/*",
 ];
@@ -80,7 +81,7 @@ impl Core {
 
     async fn run(self: &Arc<Self>, request: Request) -> Result<Response> {
         let answer = async {
-            if request.operation.mutates() {
+            if request.operation.mutates() || request.wrap_ttl.is_some() {
                 let core = self.clone();
                 to_the_end(async move { core.answer(request).await }).await
             } else {
@@ -137,7 +138,11 @@ impl Core {
                 request.path.push('/');
             }
             let mut trail = Trail::of(&active, &request);
-            let outcome = self.attended(&active, &mut request, &mut trail).await;
+            let (wraps, ttl) = (system::wrapping::path(&request), request.wrap_ttl);
+            let mut outcome = Box::pin(self.attended(&active, &mut request, &mut trail)).await;
+            if let (Some(path), Ok(response)) = (wraps, &mut outcome) {
+                outcome = Box::pin(system::wrapping::wrap(&active, &request.id, &path, ttl, std::mem::take(response))).await;
+            }
             trail.end(outcome).await?
         };
         if seals {
@@ -150,6 +155,16 @@ impl Core {
     }
 
     async fn attended(self: &Arc<Self>, active: &Arc<Active>, request: &mut Request, trail: &mut Trail) -> Result<Response> {
+        if system::wrapping::concerns(&request.path) {
+            Box::pin(system::wrapping::check(active, request)).await?;
+            if system::wrapping::is_lookup(&request.path) {
+                trail.allowed(Vec::new).await?;
+                return Box::pin(system::wrapping::lookup(active, request)).await;
+            }
+        }
+        if active.mounts.unauthenticated(&request.path) {
+            return Box::pin(login(active, request, trail)).await;
+        }
         let Some(caller) = caller(active, request).await? else {
             trail.allowed(Vec::new).await?;
             return system::public(active, request);
@@ -159,7 +174,7 @@ impl Core {
         if checks_itself(&request.path) {
             trail.allowed(Vec::new).await?;
             request.path = request.path.split_off("sys/".len());
-            return system::handle(self, active, &caller, request).await;
+            return Box::pin(system::handle(self, active, &caller, request)).await;
         }
         let tokens = active.tokens.clone();
         let last = {
@@ -200,7 +215,7 @@ impl Core {
             }
             measure::entered(mount, request.operation);
         }
-        if !may(caller, request.operation, &path, &request.data) {
+        if !may(caller, &path, request) {
             trail.denied();
             return Err(denied_by_policy());
         }
@@ -212,19 +227,49 @@ impl Core {
             Handler::System => {
                 // Changes of mounts wait for all that are within a mount.
                 drop(guard);
-                system::handle(self, active, caller, request).await
+                // Boxed, as are others: what it may come to is large, and would be a part of every request's task.
+                Box::pin(system::handle(self, active, caller, request)).await
             }
             Handler::Refused(reason) => Err(Error::BadRequest(format!("{:?} cannot be used: {reason}", mount.entry.api_path()))),
         };
-        measured(mount.label, request.operation, begun, response.is_ok());
-        measure::route(&mount, request.operation, begun);
+        measure::route(&mount, request.operation, begun, response.is_ok());
         response
     }
 }
 
+/// A request to a path where clients log in: nobody is asked who they are, and whoever has the right credential gets a token.
+async fn login(active: &Arc<Active>, request: &mut Request, trail: &mut Trail) -> Result<Response> {
+    trail.allowed(Vec::new).await?;
+    let path = request.path.clone();
+    // Held until the token is there: whoever takes the mount out of service revokes what its logins earned.
+    let (mount, _within, rest) = active.mounts.enter(&path).await.ok_or_else(|| no_route(&path))?;
+    request.path = rest;
+    measure::entered(&mount, request.operation);
+    let begun = Instant::now();
+    let answer = async {
+        let engine = match &mount.handler {
+            Handler::Engine(engine) if engine.unauthenticated(&request.path) => engine,
+            _ => return Err(Error::Forbidden("permission denied".to_owned())),
+        };
+        let mut response = engine.handle(request).await?;
+        if let Some(login) = response.login.take() {
+            let (auth, warnings) = active.tokens.log_in(*login, &path, &active.mounts.source(&mount.entry)).await?;
+            response.warnings.extend(warnings);
+            response.auth = Some(Box::new(auth));
+        }
+        Ok(response)
+    };
+    let response = answer.await;
+    measure::route(&mount, request.operation, begun, response.is_ok());
+    response
+}
+
 /// Whether the token's policies allow it: the operation, and `sudo` where the path wants it.
-fn may(caller: &Caller, operation: Operation, path: &str, data: &Fields) -> bool {
-    caller.acl.allows(operation, path, data) && (!wants_sudo(path) || caller.acl.sudo(path))
+fn may(caller: &Caller, path: &str, request: &Request) -> bool {
+    let allowed = caller.acl.allows_wrapped(request.operation, path, &request.data, request.wrap_ttl);
+    // Of this one only a write puts another store in place of this.
+    let restores = path == "sys/storage/raft/snapshot" && request.operation.mutates();
+    allowed && (!(wants_sudo(path) || restores) || caller.acl.sudo(path))
 }
 
 /// The error of a request that the token's policies do not allow. Its text is not that of a token that does not count.
@@ -235,7 +280,7 @@ fn denied_by_policy() -> Error {
 async fn authorized(active: &Arc<Active>, request: &Request, trail: &mut Trail) -> Result<()> {
     let caller = caller(active, request).await?.ok_or(Error::PermissionDenied)?;
     trail.caller(&caller);
-    if caller.entry.num_uses != 0 || !may(&caller, request.operation, &request.path, &request.data) {
+    if caller.entry.num_uses != 0 || !may(&caller, &request.path, request) {
         trail.denied();
         return Err(Error::PermissionDenied);
     }
@@ -264,12 +309,6 @@ fn check_path(path: &str) -> Result<()> {
         return Err(Error::bad_request("the path has an empty segment"));
     }
     Ok(())
-}
-
-fn measured(mount: &'static str, operation: Operation, begun: Instant, ok: bool) {
-    let outcome = if ok { "ok" } else { "error" };
-    metrics::histogram!("vault_route_seconds", "mount" => mount, "operation" => operation.name(), "outcome" => outcome)
-        .record(begun.elapsed());
 }
 
 #[cfg(test)]

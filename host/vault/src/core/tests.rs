@@ -33,6 +33,7 @@ pub(crate) fn options() -> Options {
         ha: None,
         seal: crate::seal::SealOptions::default(),
         audit: crate::audit::AuditOptions::default(),
+        sts: None,
     }
 }
 
@@ -126,5 +127,7 @@ pub(crate) fn request(token: Option<&str>, operation: Operation, path: &str, bod
         token: token.map(|token| Zeroizing::new(token.to_owned())),
         remote: None,
         caller: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
     }
 }

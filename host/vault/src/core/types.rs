@@ -89,6 +89,16 @@ pub struct UnsealRequest {
     pub migrate: bool,
 }
 
+impl UnsealRequest {
+    /// The share, decoded.
+    pub(super) fn share(&self) -> Result<Zeroizing<Vec<u8>>> {
+        if self.key.is_empty() {
+            return Err(Error::bad_request("'key' must be specified in request body as JSON, or 'reset' set to true"));
+        }
+        super::share(&self.key)
+    }
+}
+
 /// The answer of `sys/seal-status` and of `sys/unseal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SealStatus {

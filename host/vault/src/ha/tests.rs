@@ -5,6 +5,7 @@ mod faults;
 mod init;
 mod keys;
 mod rekey;
+mod snapshot;
 mod storm;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 
 /// What a field is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A text.
     Text,
     /// A number, also in quotes.
@@ -27,10 +27,12 @@ pub(super) enum Kind {
     Map,
     /// Numbers: an array, or a text with commas.
     Ints,
+    /// Texts: an array, or a text with commas.
+    Texts,
 }
 
 /// The fields that a path knows. `path` is always one: the path itself gives its value.
-pub(super) type Schema = &'static [(&'static str, Kind)];
+pub(crate) type Schema = &'static [(&'static str, Kind)];
 
 enum Decoded<'a> {
     Text(Cow<'a, str>),
@@ -39,17 +41,23 @@ enum Decoded<'a> {
     Seconds(i64),
     Map(Option<Cow<'a, Fields>>),
     Ints(Vec<i64>),
+    Texts(Vec<String>),
 }
 
 /// The fields of a request, checked.
-pub(super) struct Input<'a> {
+pub(crate) struct Input<'a> {
     fields: Vec<(&'static str, Decoded<'a>)>,
     warnings: Vec<String>,
 }
 
 impl<'a> Input<'a> {
     /// Decodes what the schema knows. `has_existence_check`: whether the path has one, on which the text of errors depends.
-    pub(super) fn new(request: &'a Request, schema: Schema, has_existence_check: bool) -> Result<Input<'a>> {
+    pub(crate) fn new(request: &'a Request, schema: Schema, has_existence_check: bool) -> Result<Input<'a>> {
+        Input::of_path(request, schema, has_existence_check, "path")
+    }
+
+    /// The same where the path itself gives the value of another field.
+    pub(crate) fn of_path(request: &'a Request, schema: Schema, has_existence_check: bool, captured: &str) -> Result<Input<'a>> {
         let mut fields = Vec::new();
         for &(name, kind) in schema {
             let Some(value) = request.data.get(name) else { continue };
@@ -60,17 +68,15 @@ impl<'a> Input<'a> {
             })?;
             fields.extend(decoded.map(|decoded| (name, decoded)));
         }
-        let known = |name: &str| name == "path" || schema.iter().any(|(known, _)| *known == name);
+        let known = |name: &str| name == captured || schema.iter().any(|(known, _)| *known == name);
         let mut unknown: Vec<_> = request.data.keys().filter(|name| !known(name)).map(String::as_str).collect();
         unknown.sort_unstable();
         let mut warnings = Vec::new();
         if !unknown.is_empty() {
             warnings.push(format!("Endpoint ignored these unrecognized parameters: [{}]", unknown.join(" ")));
         }
-        if request.data.contains_key("path") {
-            warnings.push(
-                "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [path]".to_owned(),
-            );
+        if !captured.is_empty() && request.data.contains_key(captured) {
+            warnings.push(replaced(captured));
         }
         Ok(Input { fields, warnings })
     }
@@ -80,39 +86,43 @@ impl<'a> Input<'a> {
     }
 
     /// Whether the field was given.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         if let Some(Decoded::Text(text)) = self.get(name) { Some(text) } else { None }
     }
 
-    pub(super) fn int(&self, name: &str) -> Option<i64> {
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
         if let Some(Decoded::Int(value)) = self.get(name) { Some(*value) } else { None }
     }
 
-    pub(super) fn bool(&self, name: &str) -> Option<bool> {
+    pub(crate) fn bool(&self, name: &str) -> Option<bool> {
         if let Some(Decoded::Bool(value)) = self.get(name) { Some(*value) } else { None }
     }
 
     /// In seconds.
-    pub(super) fn seconds(&self, name: &str) -> Option<i64> {
+    pub(crate) fn seconds(&self, name: &str) -> Option<i64> {
         if let Some(Decoded::Seconds(value)) = self.get(name) { Some(*value) } else { None }
     }
 
     /// The outer option: whether the field was given; the inner: whether it was not null.
-    pub(super) fn map(&self, name: &str) -> Option<Option<&Fields>> {
+    pub(crate) fn map(&self, name: &str) -> Option<Option<&Fields>> {
         if let Some(Decoded::Map(map)) = self.get(name) { Some(map.as_deref()) } else { None }
     }
 
-    pub(super) fn ints(&self, name: &str) -> &[i64] {
+    pub(crate) fn ints(&self, name: &str) -> &[i64] {
         if let Some(Decoded::Ints(values)) = self.get(name) { values } else { &[] }
     }
 
+    pub(crate) fn texts(&self, name: &str) -> Option<&[String]> {
+        if let Some(Decoded::Texts(texts)) = self.get(name) { Some(texts) } else { None }
+    }
+
     /// Puts the warnings about ignored fields before those of an answer that is not empty.
-    pub(super) fn warn(self, mut response: Response) -> Response {
-        if response.status.is_none() && (response.data.is_some() || !response.warnings.is_empty()) {
+    pub(crate) fn warn(self, mut response: Response) -> Response {
+        if response.status.is_none() && (response.data.is_some() || response.login.is_some() || !response.warnings.is_empty()) {
             response.warnings.extend(self.warnings);
         }
         response
@@ -120,6 +130,11 @@ impl<'a> Input<'a> {
 }
 
 /// None for a null that counts as not given.
+/// The warning about a field of the body whose value the path gives.
+pub(crate) fn replaced(captured: &str) -> String {
+    format!("Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [{captured}]")
+}
+
 fn decode(kind: Kind, value: &Value) -> Result<Option<Decoded<'_>>, String> {
     Ok(Some(match kind {
         Kind::Text => Decoded::Text(text(value).map_err(|reason| format!("'' {reason}"))?),
@@ -127,6 +142,7 @@ fn decode(kind: Kind, value: &Value) -> Result<Option<Decoded<'_>>, String> {
         Kind::Bool => Decoded::Bool(boolean(value).map_err(|reason| format!("'' {reason}"))?),
         Kind::Map => Decoded::Map(map(value)?),
         Kind::Ints => Decoded::Ints(ints(value)?),
+        Kind::Texts => Decoded::Texts(texts(value)?),
         Kind::Seconds | Kind::SignedSeconds => {
             let Some(nanoseconds) = duration::parse(value)? else { return Ok(None) };
             let seconds = nanoseconds / 1_000_000_000;
@@ -155,7 +171,7 @@ fn unconvertible(expected: &str, value: &Value) -> String {
 }
 
 /// A text, also of a number or a boolean.
-pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, String> {
+pub(crate) fn text(value: &Value) -> Result<Cow<'_, str>, String> {
     Ok(match value {
         Value::Null => "".into(),
         Value::Bool(true) => "1".into(),
@@ -167,7 +183,7 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, String> {
 }
 
 /// A number, also of a text or a boolean.
-pub(super) fn int(value: &Value) -> Result<i64, String> {
+pub(crate) fn int(value: &Value) -> Result<i64, String> {
     let invalid = |reason| format!("cannot parse value as 'int': strconv.ParseInt: {reason}");
     match value {
         Value::Null => Ok(0),
@@ -263,6 +279,19 @@ fn ints(value: &Value) -> Result<Vec<i64>, String> {
         }
     }
     if errors.is_empty() { Ok(decoded) } else { Err(format!("decoding failed due to the following error(s):\n\n{}", errors.join("\n"))) }
+}
+
+fn texts(value: &Value) -> Result<Vec<String>, String> {
+    let trimmed = |text: Cow<'_, str>| text.trim().to_owned();
+    match value {
+        Value::Null => Ok(Vec::new()),
+        Value::String(text) if text.is_empty() => Ok(Vec::new()),
+        Value::String(text) => Ok(text.split(',').map(|part| part.trim().to_owned()).collect()),
+        Value::Array(values) => {
+            values.iter().enumerate().map(|(n, value)| text(value).map(trimmed).map_err(|reason| format!("'[{n}]' {reason}"))).collect()
+        }
+        single => text(single).map(|text| vec![trimmed(text)]).map_err(|reason| format!("'' {reason}")),
+    }
 }
 
 #[cfg(test)]

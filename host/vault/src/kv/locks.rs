@@ -9,7 +9,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 const SHARDS: usize = 256;
 
 /// The locks of one engine.
-pub(super) struct Locks {
+pub(crate) struct Locks {
     shards: Vec<RwLock<()>>,
     hasher: RandomState,
     /// Used only if the list were empty, which it is not.
@@ -17,7 +17,7 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    pub(super) fn new() -> Locks {
+    pub(crate) fn new() -> Locks {
         Locks { shards: (0..SHARDS).map(|_| RwLock::new(())).collect(), hasher: RandomState::new(), spare: RwLock::new(()) }
     }
 
@@ -27,12 +27,12 @@ impl Locks {
     }
 
     /// Waits until nobody writes the key.
-    pub(super) async fn read(&self, key: &str) -> RwLockReadGuard<'_, ()> {
+    pub(crate) async fn read(&self, key: &str) -> RwLockReadGuard<'_, ()> {
         self.of(key).read().await
     }
 
     /// Waits until nobody reads or writes the key.
-    pub(super) async fn write(&self, key: &str) -> RwLockWriteGuard<'_, ()> {
+    pub(crate) async fn write(&self, key: &str) -> RwLockWriteGuard<'_, ()> {
         self.of(key).write().await
     }
 }

@@ -9,9 +9,9 @@
 //! with 500, or ignores it); a patch of a secret that is stored as `null` counts it as empty (OpenBao fails with 500).
 
 pub(crate) mod duration;
-mod fields;
+pub(crate) mod fields;
 mod json;
-mod locks;
+pub(crate) mod locks;
 mod path;
 #[cfg(test)]
 mod testing;

@@ -17,7 +17,17 @@ pub(super) const WHOLE: i64 = 1_000_000;
 
 pub(super) fn request(operation: Operation, path: &str, body: Value) -> Request {
     let Value::Object(data) = body else { panic!("not an object: {body}") };
-    Request { id: String::new(), operation, path: path.to_owned(), data, token: None, remote: None, caller: None }
+    Request {
+        id: String::new(),
+        operation,
+        path: path.to_owned(),
+        data,
+        token: None,
+        remote: None,
+        caller: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
+    }
 }
 
 pub(super) async fn ask(engine: &impl Engine, operation: Operation, path: &str, body: Value) -> Result<Response> {

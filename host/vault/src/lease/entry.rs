@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::clock::Time;
+use crate::auth::TokenType;
 use crate::keyring::json::position;
 use crate::logical::Error;
 
@@ -20,6 +21,7 @@ pub struct Lease {
     pub lease_id: String,
     /// The token that it belongs to, or that it is for, in its inner form.
     pub client_token: Zeroizing<String>,
+    #[serde(deserialize_with = "token_kind")]
     pub(crate) token_type: u64,
     /// The path of what made it.
     pub path: String,
@@ -85,6 +87,7 @@ pub struct Auth {
     /// The path that made the token.
     pub creation_path: String,
     /// 1: a service token.
+    #[serde(deserialize_with = "token_kind")]
     pub token_type: u64,
     /// Whether it has no parent.
     pub orphan: bool,
@@ -129,6 +132,21 @@ impl Lease {
 /// Go writes an empty list as null.
 pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The kind of a token: a number, or as servers before Vault 1.2 wrote it its name.
+pub(crate) fn token_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kind {
+        Number(u64),
+        Name(String),
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        None => 0,
+        Some(Kind::Number(number)) => number,
+        Some(Kind::Name(name)) => TokenType::of_name(&name).map_or(0, TokenType::number),
+    })
 }
 
 /// Durations as whole nanoseconds, as Go's JSON has them. Negative ones become zero.

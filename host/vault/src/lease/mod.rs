@@ -80,6 +80,8 @@ impl Index {
 pub struct Leases {
     /// `sys/expire/id/`
     view: View,
+    /// `sys/expire/token/`: the leases of secrets by their tokens, which only other servers write.
+    tokens: View,
     clock: Clock,
     index: Mutex<Index>,
     /// Whether every stored lease is in the index.
@@ -91,7 +93,14 @@ pub struct Leases {
 impl Leases {
     /// The leases in the view of `sys/expire/`. None is loaded yet; those that are asked for are read.
     pub fn new(view: &View, clock: Clock) -> Leases {
-        Leases { view: view.sub("id/"), clock, index: Mutex::default(), loaded: AtomicBool::new(false), sooner: Notify::new() }
+        Leases {
+            view: view.sub("id/"),
+            tokens: view.sub("token/"),
+            clock,
+            index: Mutex::default(),
+            loaded: AtomicBool::new(false),
+            sooner: Notify::new(),
+        }
     }
 
     /// Where these leases have the time from.
@@ -200,6 +209,30 @@ impl Leases {
             self.load().await?;
         }
         Ok(self.index().leases.keys().filter(|id| id.starts_with(prefix)).map(|id| id.to_string()).collect())
+    }
+
+    /// Whether there is a lease of this id, readable or not.
+    pub async fn known(&self, id: &str) -> Result<bool> {
+        match self.times(id).await {
+            Ok(times) => Ok(times.is_some()),
+            Err(Error::Damaged(_)) => Ok(true),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Removes what says that a lease of a secret is a token's, both by their salted names.
+    pub async fn unlink(&self, token: &str, lease: &str) -> Result<()> {
+        self.tokens.delete(&format!("{token}/{lease}")).await
+    }
+
+    /// Those that have ended and are not tried again.
+    pub fn given_up(&self) -> Vec<String> {
+        let now = self.clock.now();
+        let index = self.index();
+        let over = index.leases.iter().filter(|(_, (times, due))| due.is_none() && times.is_some_and(|times| times.expire.passed(now)));
+        let mut ids: Vec<String> = over.map(|(id, _)| id.to_string()).collect();
+        ids.sort();
+        ids
     }
 
     /// How many leases memory knows: all, once they are loaded.

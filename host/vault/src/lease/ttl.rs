@@ -15,6 +15,8 @@ pub struct Terms {
     pub ttl: Duration,
     /// With every renewal the lease lives this long again, without end.
     pub period: Duration,
+    /// No renewal goes past this, counted from the start, unless there is a period; it is less than the system's setting.
+    pub max: Duration,
     /// No renewal goes past this, counted from the start.
     pub explicit_max: Duration,
 }
@@ -32,7 +34,7 @@ pub struct Granted {
 /// [`Error::BadRequest`] if it may not live any longer.
 pub fn grant(terms: Terms, default: Duration, max: Duration, started: OffsetDateTime, now: OffsetDateTime) -> Result<Granted> {
     let mut warnings = Vec::new();
-    let max = if terms.explicit_max.is_zero() { max } else { terms.explicit_max.min(max) };
+    let max = [terms.max, terms.explicit_max].into_iter().filter(|own| !own.is_zero()).fold(max, Duration::min);
     let (mut ttl, cap) = if terms.period.is_zero() {
         let ttl = [terms.increment, terms.ttl, default].into_iter().find(|ttl| !ttl.is_zero()).unwrap_or_default();
         (ttl, Some(max))

@@ -7,7 +7,11 @@ use cofferdam_backend::Error as Backend;
 use super::entry::{Config, Entry};
 use super::router::Handler;
 use super::{Mounts, Tables};
+use crate::auth::TokenType;
 use crate::logical::{Error, Result};
+
+/// The auth methods of this server that can be mounted.
+const AUTH_METHODS: [&str; 2] = ["approle", "aws"];
 
 /// Paths that no mount may take.
 const PROTECTED: [&str; 5] = ["audit/", "auth/", "cubbyhole/", "identity/", "sys/"];
@@ -15,7 +19,7 @@ const PROTECTED: [&str; 5] = ["audit/", "auth/", "cubbyhole/", "identity/", "sys
 /// A mount as a client asks for it.
 #[derive(Default)]
 pub(crate) struct Created {
-    /// `kv`, `kv-v1` or `kv-v2`.
+    /// `kv`, `kv-v1` or `kv-v2`; for an auth mount its method.
     pub(crate) kind: String,
     pub(crate) description: String,
     pub(crate) config: Config,
@@ -39,6 +43,8 @@ pub(crate) struct Tune {
     pub(crate) passthrough_request_headers: Option<Vec<String>>,
     pub(crate) allowed_response_headers: Option<Vec<String>>,
     pub(crate) options: Option<BTreeMap<String, String>>,
+    /// Only for auth mounts.
+    pub(crate) token_type: Option<TokenType>,
 }
 
 impl Tune {
@@ -54,6 +60,7 @@ impl Tune {
             (self.passthrough_request_headers.is_some(), "passthrough_request_headers"),
             (self.allowed_response_headers.is_some(), "allowed_response_headers"),
             (self.options.is_some(), "options"),
+            (self.token_type.is_some(), "token_type"),
         ]
         .into_iter()
         .find_map(|(set, name)| set.then_some(name))
@@ -62,23 +69,39 @@ impl Tune {
 
 impl Mounts {
     /// Mounts a secrets engine at a path, which ends with a slash.
-    ///
-    /// The engine's first entries are made before the mount is in the table: a cut leaves no mount, and entries that nothing refers to.
-    pub(crate) async fn enable(&self, path: &str, asked: Created) -> Result<()> {
-        let mut tables = self.tables.lock().await;
+    pub(crate) async fn enable(&self, path: &str, mut asked: Created) -> Result<()> {
         if PROTECTED.iter().any(|protected| path.starts_with(protected)) {
             return Err(Error::bad_request(format!("cannot mount {path:?}")));
         }
         if matches!(asked.kind.as_str(), "system" | "identity" | "cubbyhole" | "token") {
             return Err(Error::bad_request(format!("mount type of {:?} is not mountable", asked.kind)));
         }
-        let (kind, options) = kv_options(asked.kind, asked.options)?;
-        if let Some(taken) = tables.conflict(path) {
+        (asked.kind, asked.options) = kv_options(asked.kind, asked.options)?;
+        self.mount("mounts", path, asked).await
+    }
+
+    /// Mounts an auth method at a path, which ends with a slash and is below `auth/`.
+    pub(crate) async fn enable_auth(&self, path: &str, asked: Created) -> Result<()> {
+        match asked.kind.as_str() {
+            "" => return Err(Error::bad_request("backend type must be specified as a string")),
+            "token" => return Err(Error::bad_request("token credential backend cannot be instantiated")),
+            kind if !AUTH_METHODS.contains(&kind) => return Err(Error::BadRequest(format!("plugin not found in the catalog: {kind}"))),
+            _ => {}
+        }
+        self.mount("auth", path, asked).await
+    }
+
+    /// The engine's first entries are made before the mount is in the table: a cut leaves no mount, and entries that nothing refers to.
+    async fn mount(&self, table: &str, path: &str, asked: Created) -> Result<()> {
+        let mut tables = self.tables.lock().await;
+        let mut entry = Entry::new(table, path, &asked.kind, &asked.description)?;
+        if let Some(taken) = tables.conflict(&entry.api_path()) {
+            // As the client names it.
+            let taken = if table == "auth" { taken.strip_prefix("auth/").unwrap_or(&taken) } else { &taken };
             return Err(Error::bad_request(format!("path is already in use at {taken}")));
         }
-        let mut entry = Entry::new("mounts", path, &kind, &asked.description)?;
         entry.config = asked.config;
-        entry.options = options;
+        entry.options = asked.options;
         entry.local = asked.local;
         entry.seal_wrap = asked.seal_wrap;
         entry.external_entropy_access = asked.external_entropy_access;
@@ -89,16 +112,26 @@ impl Mounts {
         Ok(())
     }
 
-    /// Takes the secrets engine at a path out of service and deletes what it stored. Nothing there is a success.
+    /// Takes the engine at a path of a table out of service, revokes the tokens of its logins, and deletes what it stored. Nothing there is a success.
     ///
     /// The table's entry is marked first and removed last: a cut between the two is finished at the next unseal, or by asking again. From
     /// before the mark until it is known not to be stored nothing is answered: what was acknowledged then would be deleted.
-    pub(crate) async fn disable(&self, path: &str) -> Result<()> {
+    pub(crate) async fn disable(&self, table: &str, path: &str) -> Result<()> {
         let mut tables = self.tables.lock().await;
-        let Some(entry) = find(&tables, "mounts", path) else { return Ok(()) };
+        let Some(entry) = find(&tables, table, path) else { return Ok(()) };
         if entry.required() {
-            return Err(Error::bad_request(format!("cannot unmount {path:?}")));
+            return Err(Error::bad_request(if table == "auth" {
+                format!("{} credential backend cannot be disabled", entry.kind)
+            } else {
+                format!("cannot unmount {path:?}")
+            }));
         }
+        if table == "auth" && !AUTH_METHODS.contains(&entry.kind.as_str()) {
+            return Err(Error::BadRequest(format!(
+                "cannot disable auth/{path}: this server does not offer its auth method, and deletes no data of it"
+            )));
+        }
+        let path = &entry.api_path();
         let mut marked = entry.clone();
         marked.mark_unmounting();
         let before = self.at(path);
@@ -116,6 +149,9 @@ impl Mounts {
 
     /// The rest of an unmount, after the entry is marked.
     pub(super) async fn finish_disable(&self, tables: &mut Tables, entry: &Entry) -> Result<()> {
+        if entry.table == "auth" {
+            self.engines.tokens.end_leases(&entry.api_path()).await?;
+        }
         self.engines.clear(entry).await?;
         tables.remove(entry).await?;
         self.change_routes(|routes| routes.remove(&entry.api_path()));
@@ -158,16 +194,22 @@ impl Mounts {
         ))
     }
 
-    /// Moves the secrets engine at a path to another, in one write. Both end with a slash.
+    /// Moves the mount at a path to another of its family, in one write, after what it lent or whom it let in is revoked. Both paths end with a slash.
     pub(crate) async fn remount(&self, from: &str, to: &str) -> Result<()> {
         let mut tables = self.tables.lock().await;
         let Some(old) = tables.entries().find(|entry| entry.api_path() == from).cloned() else {
             return Err(Error::bad_request(format!("no matching mount at {from:?}")));
         };
-        if PROTECTED.iter().any(|protected| to.starts_with(protected)) {
-            return Err(Error::bad_request(format!("cannot remount to destination {to}")));
-        }
-        if old.required() || old.table == "auth" {
+        let below = to.strip_prefix("auth/").filter(|below| !below.is_empty());
+        let path = match (old.table.as_str(), below) {
+            ("auth", Some(below)) => below,
+            ("auth", None) => return Err(Error::bad_request(format!("cannot remount auth mount to non-auth mount {to:?}"))),
+            _ if PROTECTED.iter().any(|protected| to.starts_with(protected)) => {
+                return Err(Error::bad_request(format!("cannot remount to destination {to}")));
+            }
+            _ => to,
+        };
+        if old.required() {
             return Err(Error::bad_request(format!("cannot remount {from:?}")));
         }
         // The mount itself is one of those that no path may lie below or above.
@@ -177,12 +219,17 @@ impl Mounts {
         if old.unmounting() {
             return Err(Error::bad_request(format!("cannot remount {from:?}: it is being deleted")));
         }
+        self.engines.tokens.end_leases(from).await?;
         let mut entry = old.clone();
-        to.clone_into(&mut entry.path);
+        path.clone_into(&mut entry.path);
         // A move that another server began left the mark; this finishes it.
         entry.tainted = false;
         tables.replace(entry.clone()).await?;
         self.swap(from, None).await;
+        // Those of the meantime.
+        if let Err(error) = self.engines.tokens.end_leases(from).await {
+            tracing::warn!(mount = entry.accessor, %error, "a mount was moved; some of its last leases are left to end by themselves");
+        }
         self.serve(&entry).await
     }
 }
@@ -223,6 +270,9 @@ fn tuned(old: &Entry, tune: Tune) -> Result<Entry> {
     }
     if let Some(ttl) = tune.max_lease_ttl {
         config.max_lease_ttl = ttl;
+    }
+    if let Some(kind) = tune.token_type {
+        config.set_token_type(kind);
     }
     if config.max_lease_ttl > 0 && config.default_lease_ttl > config.max_lease_ttl {
         return Err(Error::bad_request(format!(

@@ -1,12 +1,17 @@
 //! Which engines there are, and how a mount gets one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::Entry;
 use super::router::{Handler, Mount};
+use crate::auth::approle::AppRole;
+use crate::auth::aws::Aws;
+use crate::auth::aws::sts::Sts;
 use crate::engine::Engine;
 use crate::kv;
 use crate::logical::{Error, Result};
+use crate::token;
 use crate::view::View;
 
 /// Makes engines for mounts.
@@ -17,8 +22,14 @@ pub(crate) struct Engines {
     pub(crate) token: Arc<dyn Engine>,
     /// The engine of `cubbyhole/`.
     pub(crate) cubbyhole: Arc<dyn Engine>,
+    /// The tokens, of which those of a mount's logins go with it.
+    pub(crate) tokens: Arc<token::Store>,
     /// How long a lease lives if nobody says otherwise.
-    pub(crate) default_lease_ttl: std::time::Duration,
+    pub(crate) default_lease_ttl: Duration,
+    /// How long a lease may live.
+    pub(crate) max_lease_ttl: Duration,
+    /// The way to AWS's STS.
+    pub(crate) sts: Arc<dyn Sts>,
     /// The version that the mounts' engines have, as `v1.2.3+builtin.cofferdam`.
     pub(crate) running_version: String,
 }
@@ -38,10 +49,19 @@ impl Engines {
             ("mounts", "cubbyhole") => ("cubbyhole", Handler::Engine(self.cubbyhole.clone())),
             ("auth", "token") => ("token", Handler::Engine(self.token.clone())),
             ("mounts", "kv" | "generic") => ("kv", self.kv(entry).await?),
+            ("auth", "approle") => {
+                let (_, max) = self.lease_ttls(entry);
+                let method = AppRole::open(self.root.sub(&entry.storage_prefix()), self.tokens.clock(), max).await?;
+                ("approle", Handler::Engine(Arc::new(method)))
+            }
+            ("auth", "aws") => {
+                let view = self.root.sub(&entry.storage_prefix());
+                ("aws", Handler::Engine(Arc::new(Aws::new(view, self.sts.clone()))))
+            }
             ("mounts", "identity") => return Ok(self.refused(entry, "this server does not offer identities yet")),
             (_, kind) => return Ok(self.refused(entry, &format!("this server does not offer engines of type {kind:?}"))),
         };
-        Ok(Mount { entry: entry.clone(), handler, label, gate: Arc::default() })
+        Ok(Mount { entry: entry.clone(), handler, label, gate: Arc::default(), meters: Arc::default() })
     }
 
     async fn kv(&self, entry: &Entry) -> Result<Handler> {
@@ -59,11 +79,13 @@ impl Engines {
 
     fn kv_v1(&self, entry: &Entry) -> Handler {
         let view = self.root.sub(&entry.storage_prefix());
-        let lease = match entry.config.default_lease_ttl {
-            0 => self.default_lease_ttl,
-            nanoseconds => std::time::Duration::from_nanos(nanoseconds),
-        };
-        Handler::Engine(Arc::new(kv::v1::Kv::new(view, lease)))
+        Handler::Engine(Arc::new(kv::v1::Kv::new(view, self.lease_ttls(entry).0)))
+    }
+
+    /// How long a lease of the mount lives if nobody says otherwise, and at most.
+    pub(super) fn lease_ttls(&self, entry: &Entry) -> (Duration, Duration) {
+        let or_server = |ttl: u64, server: Duration| if ttl == 0 { server } else { Duration::from_nanos(ttl) };
+        (or_server(entry.config.default_lease_ttl, self.default_lease_ttl), or_server(entry.config.max_lease_ttl, self.max_lease_ttl))
     }
 
     /// The same, except that a mount whose stored state is damaged is refused, and not a reason to stay sealed.
@@ -77,18 +99,30 @@ impl Engines {
         }
     }
 
-    /// The mount with changed settings. Only kv v1 knows of any of them; other engines go on as they are.
+    /// The mount with changed settings. kv v1 is made anew with them; other engines are told of the times and go on.
     pub(super) fn retuned(&self, mount: &Mount, entry: Entry) -> Mount {
         let handler = match (&mount.handler, entry.kv_version()) {
             (Handler::Engine(_), Some("1")) => self.kv_v1(&entry),
-            (handler, _) => handler.clone(),
+            (handler, _) => {
+                if let Handler::Engine(engine) = handler {
+                    let (default, max) = self.lease_ttls(&entry);
+                    engine.tuned(default, max);
+                }
+                handler.clone()
+            }
         };
         Mount { entry, handler, ..mount.clone() }
     }
 
     /// The mount out of service.
     pub(super) fn refused(&self, entry: &Entry, reason: &str) -> Mount {
-        Mount { entry: entry.clone(), handler: Handler::Refused(reason.to_owned()), label: "refused", gate: Arc::default() }
+        Mount {
+            entry: entry.clone(),
+            handler: Handler::Refused(reason.to_owned()),
+            label: "refused",
+            gate: Arc::default(),
+            meters: Arc::default(),
+        }
     }
 
     /// Deletes what a mount stored.

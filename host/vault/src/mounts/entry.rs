@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::auth::TokenType;
 use crate::crypto;
 use crate::logical::{Fields, Result};
 
@@ -186,7 +187,7 @@ impl Entry {
         set("seal_wrap", self.seal_wrap.into());
         set("type", self.kind.as_str().into());
         set("uuid", self.uuid.as_str().into());
-        if self.kind == "kv" {
+        if matches!(self.kind.as_str(), "kv" | "approle") {
             set("deprecation_status", "supported".into());
         }
         info
@@ -212,7 +213,7 @@ impl Config {
         info.insert("max_lease_ttl".to_owned(), seconds(self.max_lease_ttl).into());
         info.insert("force_no_cache".to_owned(), self.force_no_cache.into());
         if auth {
-            info.insert("token_type".to_owned(), self.token_type().into());
+            info.insert("token_type".to_owned(), self.token_type().name().into());
         }
         self.lists(&mut info);
         info
@@ -236,12 +237,15 @@ impl Config {
     }
 
     /// The kind of tokens that an auth mount gives out; stored as a number, as Go's enumeration of them.
-    pub(crate) fn token_type(&self) -> &'static str {
-        match self.other.get("token_type").and_then(Value::as_u64) {
-            Some(1) => "service",
-            Some(2) => "batch",
-            Some(4) => "default-batch",
-            _ => "default-service",
+    pub(crate) fn token_type(&self) -> TokenType {
+        match TokenType::of_number(self.other.get("token_type").and_then(Value::as_u64).unwrap_or_default()) {
+            TokenType::Default => TokenType::DefaultService,
+            other => other,
         }
+    }
+
+    /// Changes that.
+    pub(crate) fn set_token_type(&mut self, kind: TokenType) {
+        self.other.insert("token_type".to_owned(), kind.number().into());
     }
 }

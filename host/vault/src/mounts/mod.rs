@@ -7,6 +7,7 @@
 mod change;
 mod engines;
 mod entry;
+mod logins;
 mod router;
 mod table;
 mod tables;

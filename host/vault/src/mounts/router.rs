@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use crate::engine::Engine;
+use crate::measure::Meters;
 
 /// Who answers below a mount.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub(crate) struct Mount {
     pub(crate) label: &'static str,
     /// Held shared by the requests within the mount, exclusively by a change that must not overlap with them.
     pub(crate) gate: Arc<tokio::sync::RwLock<()>>,
+    /// What it does is counted with these.
+    pub(crate) meters: Arc<Meters>,
 }
 
 /// The mounts by their paths, with `auth/` before those of the auth tables.
@@ -79,7 +82,7 @@ mod tests {
         let mut routes = Routes::default();
         for path in paths {
             let entry = Entry { path: (*path).to_owned(), table: "mounts".to_owned(), ..Entry::default() };
-            routes.insert(Mount { entry, handler: Handler::System, label: "system", gate: Arc::default() });
+            routes.insert(Mount { entry, handler: Handler::System, label: "system", gate: Arc::default(), meters: Arc::default() });
         }
         routes
     }

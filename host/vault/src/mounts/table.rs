@@ -5,6 +5,9 @@
 //! (`core/mounts/<uuid>`); those are read if there is no single entry, and then replaced by one. The two forms are never both a source: with
 //! both present OpenBao takes the single entry and deletes the others, and so does this. The single entry is therefore written before
 //! the others are deleted, and a cut between the two is finished at the next load.
+//!
+//! An entry for each mount stays so in two cases. Where OpenBao has namespaces: it reads their tables in the form that it finds at the root, and those
+//! that have the other are lost to it. And where the whole table is too large for one entry of this storage.
 
 use std::io::{Read, Write};
 
@@ -77,12 +80,15 @@ pub(crate) struct Table {
     /// Members that other servers keep here.
     #[serde(flatten)]
     other: Fields,
+    /// Whether each mount has an entry of its own.
+    #[serde(skip)]
+    each: bool,
 }
 
 impl Table {
     /// A table of this kind, empty.
     pub(crate) fn new(place: Place) -> Table {
-        Table { kind: place.kind().to_owned(), entries: None, other: Fields::new() }
+        Table { kind: place.kind().to_owned(), ..Table::default() }
     }
 
     /// A table of audit devices, empty.
@@ -135,7 +141,8 @@ impl Table {
             return Ok(Some(table));
         }
         let names = per_mount_entries(root, place).await?;
-        if names.is_empty() {
+        let stays = stays(root).await?;
+        if names.is_empty() && !stays {
             return Ok(None);
         }
         let mut table = Table::new(place);
@@ -146,14 +153,69 @@ impl Table {
             table.entries_mut().push(entry);
         }
         table.entries_mut().sort_by(|a, b| a.path.cmp(&b.path));
-        table.store(root, place).await?;
-        remove_per_mount_entries(root, place).await?;
+        if stays {
+            table.each = true;
+            return Ok(Some(table));
+        }
+        match table.store(root, place).await {
+            Ok(()) => remove_per_mount_entries(root, place).await?,
+            Err(Error::TooLarge(reason)) => {
+                tracing::error!(reason, "{} stays in the form of one entry for each mount, which Vault does not read", place.key());
+                table.each = true;
+            }
+            Err(other) => return Err(other),
+        }
         Ok(Some(table))
     }
 
-    /// Stores it, in one write.
+    /// Stores it: in one write, or each of its mounts. [`Error::TooLarge`] tells how many fit into one.
     pub(crate) async fn store(&self, root: &View, place: Place) -> Result<()> {
-        root.put(place.key(), &self.encode()?).await
+        if self.each {
+            return Box::pin(self.store_after(&Table::default(), root, place)).await;
+        }
+        match root.put(place.key(), &self.encode()?).await {
+            Err(Error::TooLarge(reason)) => {
+                let (all, fit) = (self.entries().len(), self.fitting(root.largest())?);
+                Err(Error::TooLarge(format!(
+                    "the mount table {} has no room in one entry of this storage for {all} mounts, as Vault and OpenBao want it: {fit} of them fit ({reason})",
+                    place.key()
+                )))
+            }
+            stored => stored,
+        }
+    }
+
+    /// Stores what is not as it was before. A change of one mount is one write in either form.
+    pub(crate) async fn store_after(&self, before: &Table, root: &View, place: Place) -> Result<()> {
+        if !self.each {
+            return self.store(root, place).await;
+        }
+        let key = |entry: &Entry| format!("{}{}", place.folder(), entry.uuid);
+        for entry in self.entries().iter().filter(|entry| !before.entries().contains(entry)) {
+            let mut text = serde_json::to_vec(entry).map_err(|error| Error::Internal(format!("writing a mount: {error}")))?;
+            text.push(b'\n');
+            root.put(&key(entry), &text).await?;
+        }
+        for gone in before.entries().iter().filter(|old| self.entries().iter().all(|entry| entry.uuid != old.uuid)) {
+            root.delete(&key(gone)).await?;
+        }
+        Ok(())
+    }
+
+    /// How many of its mounts fit into an entry of this size, though not all of them do.
+    fn fitting(&self, largest: usize) -> Result<usize> {
+        let (mut fit, mut too_many) = (0, self.entries().len());
+        while fit + 1 < too_many {
+            let middle = fit.midpoint(too_many);
+            let entries = self.entries().iter().take(middle).cloned().collect();
+            let part = Table { kind: self.kind.clone(), entries: Some(entries), other: self.other.clone(), each: false };
+            if part.encode()?.len() <= largest {
+                fit = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        Ok(fit)
     }
 }
 
@@ -161,6 +223,11 @@ fn unpacked(reader: impl Read) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     reader.take(LONGEST + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
     if u64::try_from(text.len()).is_ok_and(|len| len <= LONGEST) { Ok(text) } else { Err(format!("unpacks to more than {LONGEST} bytes")) }
+}
+
+/// Whether the form of one entry for each mount stays: OpenBao has namespaces, and has them so.
+async fn stays(root: &View) -> Result<bool> {
+    Ok(!root.list("core/namespaces/").await?.is_empty() && root.get(Place::Mounts.key()).await?.is_none())
 }
 
 async fn per_mount_entries(root: &View, place: Place) -> Result<Vec<String>> {

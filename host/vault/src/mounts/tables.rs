@@ -115,11 +115,12 @@ impl Tables {
 
     /// What is in memory changes only once it is stored.
     async fn change(&mut self, place: Place, change: impl FnOnce(&mut Vec<Entry>)) -> Result<()> {
+        let root = self.root.clone();
         let table = self.table_mut(place);
         let mut changed = table.clone();
         change(changed.entries_mut());
-        changed.store(&self.root, place).await?;
-        *self.table_mut(place) = changed;
+        changed.store_after(table, &root, place).await?;
+        *table = changed;
         Ok(())
     }
 }

@@ -150,6 +150,64 @@ async fn beside_a_table_entries_per_mount_count_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_table_that_one_entry_has_no_room_for_stays_in_many() {
+    let storage = Memory::default().with_value_limit(2_000);
+    let barrier = Barrier::new(Arc::new(storage));
+    barrier.unseal(Keyring::generate(Arc::new(Secret::random().unwrap())).unwrap());
+    for number in 0..60 {
+        put_per_mount(&barrier, &kv(&format!("many{number}/"))).await;
+    }
+    for path in ["sys/", "identity/"] {
+        put_per_mount(&barrier, &kv(path)).await;
+    }
+    let mut tables = Tables::load(&barrier).await.unwrap();
+    assert_eq!(barrier.list("core/mounts/").await.unwrap().len(), 62);
+    tables.add(kv("one-more/")).await.unwrap();
+    assert_eq!(paths(&Tables::load(&barrier).await.unwrap()), paths(&tables));
+    assert_eq!(barrier.list("core/mounts/").await.unwrap().len(), 63);
+    // One that is in one entry does not become many: as many fit as it says, and not one more.
+    let view = View::new(barrier.clone(), "other/");
+    let mut table = Table::new(Place::Mounts);
+    table.entries_mut().extend((0..63).map(|number| kv(&format!("many{number}/"))));
+    let Err(Error::TooLarge(text)) = table.store(&view, Place::Mounts).await else { panic!("63 mounts fit") };
+    let fit: usize = text.split("for 63 mounts").nth(1).unwrap().split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!((10..62).contains(&fit), "{text}");
+    table.entries_mut().truncate(fit);
+    table.store(&view, Place::Mounts).await.unwrap();
+    table.entries_mut().extend((0..3).map(|number| kv(&format!("more{number}/"))));
+    assert!(matches!(table.store(&view, Place::Mounts).await, Err(Error::TooLarge(_))));
+}
+
+#[tokio::test]
+async fn beside_namespaces_entries_per_mount_stay() {
+    let (barrier, cut) = cut_barrier();
+    barrier.put("core/namespaces/u1", b"{}").await.unwrap();
+    let local = Entry { local: true, ..Entry::new("mounts", "cubbyhole/", "cubbyhole", "").unwrap() };
+    let token = Entry::new("auth", "token/", "token", "").unwrap();
+    for entry in [kv("a/"), kv("sys/"), kv("identity/"), local, token] {
+        put_per_mount(&barrier, &entry).await;
+    }
+    cut.allow(0);
+    let mut tables = Tables::load(&barrier).await.unwrap();
+    assert_eq!(paths(&tables), ["a/", "auth/token/", "cubbyhole/", "identity/", "sys/"]);
+    // A change is one write.
+    cut.allow(1);
+    let added = kv("b/");
+    tables.add(added.clone()).await.unwrap();
+    cut.allow(1);
+    tables.replace(Entry { description: "changed".to_owned(), ..added.clone() }).await.unwrap();
+    let again = Tables::load(&barrier).await.unwrap();
+    assert!(again.entries().any(|entry| entry.uuid == added.uuid && entry.description == "changed"));
+    cut.allow(1);
+    tables.remove(&added).await.unwrap();
+    cut.allow(0);
+    assert_eq!(paths(&Tables::load(&barrier).await.unwrap()), ["a/", "auth/token/", "cubbyhole/", "identity/", "sys/"]);
+    for place in Place::ALL {
+        assert!(barrier.get(place.key()).await.unwrap().is_none(), "{place:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_entry_per_mount_is_an_error_and_nothing_is_deleted() {
     let barrier = test_barrier();
     put_per_mount(&barrier, &kv("a/")).await;

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Capabilities, Capability, Pattern, Policy, ROOT, Rules};
 use crate::logical::{Error, Fields, Operation, Result};
@@ -54,14 +55,18 @@ impl Acl {
 
     /// Whether the operation is allowed, with these fields. The path of a list ends in `/`.
     ///
-    /// Rules with a limit on wrapping allow nothing, as for every request that does not ask for its answer to be wrapped.
+    /// Rules with a limit on wrapping allow nothing: the answer is not to be wrapped.
     pub fn allows(&self, operation: Operation, path: &str, data: &Fields) -> bool {
+        self.allows_wrapped(operation, path, data, None)
+    }
+
+    /// The same of a request whose answer is to be wrapped, for this long.
+    pub fn allows_wrapped(&self, operation: Operation, path: &str, data: &Fields, wrap_ttl: Option<Duration>) -> bool {
         if self.root {
             return true;
         }
         let Some(rules) = self.rules(operation == Operation::List, path) else { return false };
-        if !rules.capabilities.has(Capability::needed(operation)) || !rules.min_wrapping_ttl.is_zero() || !rules.max_wrapping_ttl.is_zero()
-        {
+        if !rules.capabilities.has(Capability::needed(operation)) || !rules.wrapping_passes(wrap_ttl) {
             return false;
         }
         if matches!(operation, Operation::List | Operation::Delete) {
@@ -158,6 +163,15 @@ fn merge_into(entry: std::collections::hash_map::Entry<'_, String, Rules>, rules
 
 fn merge_into_ordered(map: &mut BTreeMap<String, Rules>, key: &str, rules: &Rules) {
     map.entry(key.to_owned()).and_modify(|mine| merge(mine, rules)).or_insert_with(|| rules.clone());
+}
+
+impl Rules {
+    /// Whether an answer may be wrapped for this long, or not be wrapped. A minimum over the maximum, which two policies together can have, lets
+    /// nothing pass.
+    fn wrapping_passes(&self, ttl: Option<Duration>) -> bool {
+        let (min, max) = (self.min_wrapping_ttl, self.max_wrapping_ttl);
+        (min.is_zero() || ttl.is_some_and(|ttl| ttl >= min)) && (max.is_zero() || ttl.is_some_and(|ttl| ttl <= max))
+    }
 }
 
 /// Adds the rules of another policy for the same pattern: `deny` wins; fields allowed, denied and required are those of both.

@@ -1,6 +1,7 @@
 //! The texts of the policies that every vault has.
 //!
-//! They grant what OpenBao's grant, so that a store handed to either server goes on unchanged. Paths with `{{…}}` match nothing here.
+//! They grant what OpenBao's grant, so that a store handed to either server goes on unchanged. Paths with `{{…}}` match for tokens that have an
+//! entity, which another server made.
 
 /// What a token may do without anybody granting it: care for itself.
 pub(super) const DEFAULT: &str = r#"# What every token may do, unless it is made without this policy. It may be changed, but not deleted.

@@ -22,6 +22,9 @@ pub use store::{Store, Stored};
 
 use parameters::Parameters;
 
+use crate::identity::{Made, Subject};
+use crate::logical::{Error, Result};
+
 /// The policy that may do anything. It has no text.
 pub const ROOT: &str = "root";
 /// The policy that tokens get unless they ask not to.
@@ -38,7 +41,7 @@ pub(crate) enum Pattern {
     Prefix(String),
     /// Segment by segment, where `+` stands for any one; a `*` at the end makes it a prefix.
     Segments(String),
-    /// A path made from the identity of the token's entity. No token here has an entity, so that no path matches.
+    /// A path made from the identity of the token's entity. For a token without one it matches nothing.
     Identity(String),
 }
 
@@ -76,7 +79,25 @@ impl Policy {
         &self.name
     }
 
-    /// Paths that are made from an identity, which no token here has: they never match.
+    /// The same with the paths that are made from an identity as they are for this one. [`Error::PermissionDenied`] if it would make a rule one for
+    /// other paths than its author can have meant.
+    pub(crate) fn of_subject(&self, subject: &Subject) -> Result<Policy> {
+        let mut rules = Vec::with_capacity(self.rules.len());
+        for (pattern, rule) in &self.rules {
+            let pattern = match pattern {
+                Pattern::Identity(template) => match subject.fill(template) {
+                    Made::Path(path) => parse::pattern(&path).map_err(|_| Error::PermissionDenied)?,
+                    Made::Nothing => continue,
+                    Made::Wild => return Err(Error::PermissionDenied),
+                },
+                pattern => pattern.clone(),
+            };
+            rules.push((pattern, rule.clone()));
+        }
+        Ok(Policy { name: self.name.clone(), rules })
+    }
+
+    /// Paths that are made from an identity.
     pub fn identity_paths(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|(pattern, _)| match pattern {
             Pattern::Identity(path) => Some(path.as_str()),

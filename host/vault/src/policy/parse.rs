@@ -70,7 +70,7 @@ fn path(item: &Item) -> Result<(Pattern, Rules)> {
     check_keys(body, &KEYS).and_then(|()| rules(body, path)).map(|rules| (pattern, rules)).map_err(within)
 }
 
-fn pattern(path: &str) -> Result<Pattern> {
+pub(super) fn pattern(path: &str) -> Result<Pattern> {
     if identity(path)? {
         return Ok(Pattern::Identity(path.to_owned()));
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 
 use super::{Acl, DEFAULT, Policy, RESPONSE_WRAPPING, ROOT, builtin};
+use crate::identity::Subject;
 use crate::lease::clock::{Clock, Time};
 use crate::logical::{Error, Result};
 use crate::measure;
@@ -143,6 +144,25 @@ impl Store {
         Ok(acl)
     }
 
+    /// The sum of the policies of these names and of one that a token holds itself, for its entity with their groups.
+    pub(crate) async fn acl_of(&self, names: &[String], inline: Option<&Policy>, subject: Option<&Subject>) -> Result<Arc<Acl>> {
+        if inline.is_none() && subject.is_none() {
+            return self.acl(names).await;
+        }
+        let mut policies: Vec<Arc<Policy>> = inline.map(|policy| Arc::new(policy.clone())).into_iter().collect();
+        for name in names {
+            policies.extend(self.get(name).await?);
+        }
+        if let Some(subject) = subject {
+            for policy in &mut policies {
+                if policy.identity_paths().next().is_some() {
+                    *policy = Arc::new(policy.of_subject(subject)?);
+                }
+            }
+        }
+        Ok(Arc::new(Acl::new(&policies)?))
+    }
+
     /// Stores the text (HCL 1 or JSON, or either as base64) and answers with warnings for the client.
     /// [`Error::BadRequest`] if it does not parse, or may not be written.
     pub async fn put(&self, name: &str, text: &str) -> Result<Vec<String>> {
@@ -161,7 +181,7 @@ impl Store {
         let policy = Policy::parse(&name, text).map_err(|error| Error::BadRequest(format!("failed to parse policy: {error}")))?;
         let warnings = policy
             .identity_paths()
-            .map(|path| format!("path {path:?} is made from an identity; tokens of this server have none, so that it never matches"))
+            .map(|path| format!("path {path:?} is made from an identity: it matches only for tokens whose entity another server made"))
             .collect();
         measure::time("vault_policy_set_policy", self.write(&name, text, policy)).await?;
         Ok(warnings)

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::RECOVERY_CONFIG_PATH;
+use super::{CONFIG_PATH, RECOVERY_CONFIG_PATH};
 use crate::logical::{Error, Result};
 
 /// The type of a seal whose unseal key is split among people.
@@ -93,6 +93,15 @@ impl SealConfig {
         Ok(config)
     }
 
+    /// What is to be stored in place of a configuration of the unseal key; none if `stored` says already what Vault must find.
+    pub fn for_vault(stored: &[u8]) -> Result<Option<Vec<u8>>> {
+        let said = |text: &[u8]| serde_json::from_slice::<Map<String, Value>>(text).ok()?.get("stored_shares").and_then(Value::as_i64);
+        if said(stored) == Some(1) {
+            return Ok(None);
+        }
+        SealConfig { stored_shares: 1, ..SealConfig::parse(CONFIG_PATH, stored)? }.to_stored().map(Some)
+    }
+
     /// Whether the shares are Shamir's, and no key service's.
     pub fn is_shamir(&self) -> bool {
         self.kind == SHAMIR
@@ -126,7 +135,6 @@ fn check(shares: i64, threshold: i64) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::CONFIG_PATH;
 
     #[test]
     fn it_is_written_with_the_members_of_vault() {
@@ -144,6 +152,16 @@ mod tests {
         let config = SealConfig::parse(CONFIG_PATH, old).unwrap();
         assert_eq!(config.counts(), (1, 1));
         assert!(String::from_utf8(config.to_stored().unwrap()).unwrap().ends_with(r#""stored_shares":1,"later":{"a":1.50}}"#));
+    }
+
+    #[test]
+    fn what_vault_would_take_for_a_store_of_before_1_3_is_put_right() {
+        let openbao = br#"{"type":"shamir","secret_shares":3,"secret_threshold":2,"pgp_keys":null,"nonce":"","backup":false}"#;
+        let right = SealConfig::shamir(3, 2).unwrap().to_stored().unwrap();
+        assert_eq!(SealConfig::for_vault(openbao).unwrap().unwrap(), right);
+        assert_eq!(SealConfig::for_vault(&right).unwrap(), None);
+        let none = String::from_utf8(right.clone()).unwrap().replace(r#""stored_shares":1"#, r#""stored_shares":0"#);
+        assert_eq!(SealConfig::for_vault(none.as_bytes()).unwrap().unwrap(), right);
     }
 
     #[test]

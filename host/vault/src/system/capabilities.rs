@@ -18,7 +18,7 @@ pub(super) async fn handle(call: &Call<'_>, which: &str, request: &Request) -> R
         }
         _ => {
             let token = params::text(data, "token")?.filter(|token| !token.is_empty()).ok_or_else(|| one("no token found"))?;
-            call.active.tokens.caller(&token, request.remote).await?.ok_or_else(|| one("invalid token"))?.acl.clone()
+            call.active.tokens.acl_of_token(&token).await?.ok_or_else(|| one("invalid token"))?
         }
     };
     let mut paths = params::list(data, "paths")?.unwrap_or_default();

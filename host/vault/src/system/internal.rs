@@ -1,4 +1,4 @@
-//! `sys/internal/ui/…`, which clients ask before they use a mount, and `sys/ha-status`.
+//! `sys/internal/ui/…`, which clients ask before they use a mount, `sys/internal/inspect/kept`, and `sys/ha-status`.
 
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ pub(super) fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Result<R
             };
             Ok(Response::data(object([("auth", visible(Family::Auth, "auth/")), ("secret", visible(Family::Secrets, ""))])))
         }
+        "inspect/kept" => Ok(Response::data(call.active.kept.shown())),
         _ => match rest.strip_prefix("ui/mounts/") {
             Some(path) => mount(call, path),
             None => Err(unsupported_path()),

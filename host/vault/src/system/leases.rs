@@ -1,9 +1,22 @@
-//! `sys/leases`: how long tokens live, seen by their leases. No engine here makes leases for secrets.
+//! `sys/leases`: how long tokens live, seen by their leases. No engine here makes leases for secrets; those of other servers are shown, and can be
+//! forgotten.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use super::{Call, object, params, unsupported_path};
-use crate::logical::{Error, Operation, Request, Response, Result};
+use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 
-/// `sys/leases/…`; `rest` is what follows, without a slash at its end.
+/// 202: begun, and done later.
+const ACCEPTED: u16 = 202;
+
+const TIDY: &str = "Tidy operation successfully started. Any information from the operation will be printed to the server's logs.";
+
+/// Why a lease has ended and is still there.
+const NO_ENGINE: &str = "no engine of this server can revoke it";
+
+/// `sys/leases/…`, and `sys/renew`, `sys/revoke…` as Vault had them before; `rest` is what follows, without a slash at its end.
 pub(super) async fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Result<Response> {
     let tokens = &call.active.tokens;
     let (first, below) = rest.split_once('/').unwrap_or((rest, ""));
@@ -19,24 +32,55 @@ pub(super) async fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Re
             Ok(Response::empty())
         }
         ("revoke", _) if writes => {
+            sync(request)?;
             tokens.end_lease(&id(request, below)?).await?;
             Ok(Response::empty())
         }
         ("revoke-prefix" | "revoke-force", prefix) if writes && !prefix.is_empty() => {
-            tokens.end_leases(prefix).await?;
+            sync(request)?;
+            match first {
+                "revoke-force" => tokens.force_leases(prefix).await?,
+                _ => tokens.end_leases(prefix).await?,
+            }
             Ok(Response::empty())
         }
-        // A lease whose token cannot be revoked is tried again for as long as it takes: none is given up.
+        ("tidy", "") if writes => {
+            tokens.start_tidy();
+            Ok(Response { status: Some(ACCEPTED), ..Response::empty() }.warn(TIDY))
+        }
+        // A lease whose token cannot be revoked is tried again for as long as it takes; leases of secrets, which others made, can never be.
         ("", "") if request.operation == Operation::Read && irrevocable(request)? => {
-            Ok(Response::data(object([("lease_count", 0.into()), ("leases", Vec::<String>::new().into())])))
+            let leases = tokens.irrevocable_leases().into_iter().map(|id| {
+                let mount = mount_of(call, &id);
+                Value::from(object([("lease_id", id.into()), ("mount_id", mount.into()), ("error", NO_ENGINE.into())]))
+            });
+            let leases: Vec<Value> = leases.collect();
+            Ok(Response::data(object([("lease_count", leases.len().into()), ("leases", leases.into())])))
         }
         ("count", "") if request.operation == Operation::Read && irrevocable(request)? => {
-            Ok(Response::data(object([("counts", serde_json::Map::new().into()), ("lease_count", 0.into())])))
+            let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+            let leases = tokens.irrevocable_leases();
+            for id in &leases {
+                *counts.entry(mount_of(call, id)).or_default() += 1;
+            }
+            let counts: Fields = counts.into_iter().map(|(mount, count)| (mount, count.into())).collect();
+            Ok(Response::data(object([("counts", counts.into()), ("lease_count", leases.len().into())])))
         }
         ("" | "count", "") if request.operation == Operation::Read => Err(Error::NotFound),
-        ("" | "count" | "lookup" | "renew" | "revoke", _) => Err(Error::UnsupportedOperation),
+        ("" | "count" | "lookup" | "renew" | "revoke" | "tidy", _) => Err(Error::UnsupportedOperation),
         _ => Err(unsupported_path()),
     }
+}
+
+/// The accessor of the mount that a lease is of; empty if there is none.
+fn mount_of(call: &Call<'_>, lease: &str) -> String {
+    let routes = call.active.mounts.routes();
+    routes.find(lease).map(|(mount, _)| mount.entry.accessor.clone()).unwrap_or_default()
+}
+
+/// Every revocation is done when it is answered, whether or not that is asked for.
+fn sync(request: &Request) -> Result<()> {
+    params::boolean(&request.data, "sync").map(drop)
 }
 
 fn irrevocable(request: &Request) -> Result<bool> {

@@ -5,6 +5,7 @@
 
 mod audit;
 mod capabilities;
+mod config;
 mod internal;
 mod keys;
 mod leases;
@@ -14,6 +15,7 @@ mod policies;
 mod rekey;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wrapping;
 
 use std::sync::Arc;
 
@@ -60,7 +62,9 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
             _ => Err(unsupported_path()),
         },
         ("capabilities" | "capabilities-self" | "capabilities-accessor", "") if writes => capabilities::handle(&call, first, request).await,
+        ("wrapping", _) => wrapping::handle(&call, rest, request).await,
         ("leases", _) => leases::handle(&call, rest, request).await,
+        ("renew" | "revoke" | "revoke-prefix" | "revoke-force", _) => leases::handle(&call, path, request).await,
         ("internal", _) => internal::handle(&call, rest, request),
         ("key-status", "") if request.operation == Operation::Read => keys::status(&call),
         ("rotate", _) => keys::rotate(&call, rest, request).await,
@@ -70,13 +74,10 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("audit", _) => audit::devices(&call, rest, request).await,
         ("audit-hash", _) => audit::hash(&call, rest, request),
         ("ha-status", "") if request.operation == Operation::Read => Ok(internal::ha_status(&call)),
-        ("config", "cors") if request.operation == Operation::Read => {
-            Ok(Response { flatten: true, ..Response::data(object([("enabled", false.into())])) })
+        ("config", _) => config::handle(&call, rest, request).await,
+        ("capabilities" | "capabilities-self" | "capabilities-accessor" | "key-status" | "seal" | "step-down" | "ha-status", "") => {
+            Err(Error::UnsupportedOperation)
         }
-        (
-            "capabilities" | "capabilities-self" | "capabilities-accessor" | "key-status" | "seal" | "step-down" | "ha-status" | "config",
-            "" | "cors",
-        ) => Err(Error::UnsupportedOperation),
         _ => Err(unsupported_path()),
     }
 }

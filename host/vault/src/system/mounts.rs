@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::Value;
 
 use super::{Call, object, params, unsupported_path};
+use crate::auth::TokenType;
 use crate::crypto;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::{Created, Entry, Mount, Tune, options_value, seconds};
@@ -46,6 +47,11 @@ pub(super) async fn handle(call: &Call<'_>, family: Family, rest: &str, request:
         };
     }
     if let Some(path) = rest.strip_suffix("/tune") {
+        // Both families are tuned by this path.
+        let (family, path) = match path.strip_prefix("auth/") {
+            Some(path) if family == Family::Secrets => (Family::Auth, path),
+            _ => (family, path),
+        };
         let path = format!("{path}/");
         return match request.operation {
             Operation::Read => tune_read(call, family, &path),
@@ -89,13 +95,6 @@ fn read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
 
 async fn enable(call: &Call<'_>, family: Family, path: &str, data: &Fields) -> Result<Response> {
     let kind = params::text(data, "type")?.unwrap_or_default();
-    if family == Family::Auth {
-        return Err(Error::bad_request(match kind.as_str() {
-            "" => "backend type must be specified as a string".to_owned(),
-            "token" => "token credential backend cannot be instantiated".to_owned(),
-            _ => format!("plugin not found in the catalog: {kind}"),
-        }));
-    }
     if params::text(data, "plugin_version")?.is_some_and(|version| !version.is_empty()) {
         return Err(Error::bad_request("plugin_version cannot be given: the engines of this server are built in"));
     }
@@ -127,8 +126,24 @@ async fn enable(call: &Call<'_>, family: Family, path: &str, data: &Fields) -> R
     settings.audit_non_hmac_response_keys = params::list(config, "audit_non_hmac_response_keys")?;
     settings.passthrough_request_headers = params::list(config, "passthrough_request_headers")?;
     settings.allowed_response_headers = params::list(config, "allowed_response_headers")?;
-    call.active.mounts.enable(path, created).await?;
+    match family {
+        Family::Secrets => call.active.mounts.enable(path, created).await?,
+        Family::Auth => {
+            let kind = token_type(config)?.unwrap_or(TokenType::DefaultService);
+            created.config.set_token_type(kind);
+            call.active.mounts.enable_auth(path, created).await?;
+        }
+    }
     Ok(Response::empty())
+}
+
+/// What an auth mount is to hand out.
+fn token_type(data: &Fields) -> Result<Option<TokenType>> {
+    match params::text(data, "token_type")?.as_deref() {
+        None | Some("") => Ok(None),
+        Some("default") => Ok(Some(TokenType::DefaultService)),
+        Some(name) => TokenType::of_name(name).map(Some).ok_or_else(|| Error::bad_request("invalid value for 'token_type'")),
+    }
 }
 
 fn visibility(data: &Fields) -> Result<Option<String>> {
@@ -140,17 +155,7 @@ fn visibility(data: &Fields) -> Result<Option<String>> {
 }
 
 async fn disable(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
-    match family {
-        Family::Secrets => call.active.mounts.disable(path).await?,
-        Family::Auth if path == "token/" => return Err(Error::bad_request("token credential backend cannot be disabled")),
-        Family::Auth => {
-            if at(call, family, path).is_some() {
-                return Err(Error::bad_request(format!(
-                    "cannot disable auth/{path}: this server does not offer its auth method, and deletes no data of it"
-                )));
-            }
-        }
-    }
+    call.active.mounts.disable(family.table(), path).await?;
     Ok(Response::empty())
 }
 
@@ -168,7 +173,7 @@ fn tune_read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
     ]);
     config.lists(&mut data);
     if family == Family::Auth {
-        data.insert("token_type".to_owned(), config.token_type().into());
+        data.insert("token_type".to_owned(), config.token_type().name().into());
     }
     if options.as_ref().is_some_and(|options| !options.is_empty()) {
         data.insert("options".to_owned(), options_value(options.as_ref()));
@@ -178,13 +183,21 @@ fn tune_read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
 
 async fn tune_write(call: &Call<'_>, family: Family, path: &str, data: &Fields) -> Result<Response> {
     if params::text(data, "token_type")?.is_some_and(|kind| !kind.is_empty()) {
-        return Err(Error::bad_request(match family {
-            Family::Secrets => "'token_type' can only be modified on auth mounts",
-            Family::Auth => "'token_type' cannot be set for 'token' or 'ns_token' auth mounts",
-        }));
+        match family {
+            Family::Secrets => return Err(Error::bad_request("'token_type' can only be modified on auth mounts")),
+            Family::Auth if path == "token/" => {
+                return Err(Error::bad_request("'token_type' cannot be set for 'token' or 'ns_token' auth mounts"));
+            }
+            Family::Auth => {}
+        }
     }
     if params::text(data, "plugin_version")?.is_some_and(|version| !version.is_empty()) {
         return Err(Error::bad_request("plugin_version cannot be given: the engines of this server are built in"));
+    }
+    if data.get("user_lockout_config").is_some_and(|config| !config.is_null()) {
+        return Err(Error::bad_request(
+            "user_lockout_config cannot be set: this server locks nobody out; bound the rate of logins before it",
+        ));
     }
     let tune = Tune {
         description: params::text(data, "description")?,
@@ -196,8 +209,9 @@ async fn tune_write(call: &Call<'_>, family: Family, path: &str, data: &Fields) 
         passthrough_request_headers: params::list(data, "passthrough_request_headers")?,
         allowed_response_headers: params::list(data, "allowed_response_headers")?,
         options: params::texts(data, "options")?,
+        token_type: token_type(data)?,
     };
-    let later = family == Family::Auth && (tune.default_lease_ttl.is_some() || tune.max_lease_ttl.is_some());
+    let later = family == Family::Auth && path == "token/" && (tune.default_lease_ttl.is_some() || tune.max_lease_ttl.is_some());
     match call.active.mounts.tune(&family.api_path(path), tune).await? {
         None if later => Ok(Response::empty().warn("the times to live of tokens are in force from the next unseal on")),
         None => Ok(Response::empty()),

@@ -41,20 +41,7 @@ async fn names(call: &Call<'_>) -> Result<Vec<String>> {
 
 async fn read(call: &Call<'_>, name: &str, text: &str) -> Result<Fields> {
     let stored = call.active.policies.stored(name).await?.ok_or(Error::NotFound)?;
-    let mut data = object([
-        ("allow_slashes_in_identity_templates", stored.allow_slashes_in_identity_templates.into()),
-        ("allow_wildcards_in_identity_templates", stored.allow_wildcards_in_identity_templates.into()),
-        ("cas_required", stored.cas_required.into()),
-        ("name", name.trim().to_lowercase().into()),
-        (text, stored.raw.into()),
-        ("version", stored.data_version.into()),
-    ]);
-    for (member, time) in [("modified", stored.modified), ("expiration", stored.expiration)] {
-        if !time.is_zero() {
-            data.insert(member.to_owned(), time.text().into());
-        }
-    }
-    Ok(data)
+    Ok(object([("name", name.trim().to_lowercase().into()), (text, stored.raw.into())]))
 }
 
 async fn write(call: &Call<'_>, name: &str, request: &Request) -> Result<Response> {
@@ -78,6 +65,9 @@ async fn write(call: &Call<'_>, name: &str, request: &Request) -> Result<Respons
             let mut response = Response { warnings, ..Response::empty() };
             if deprecated {
                 response = response.warn("'rules' is deprecated, please use 'policy' instead");
+            }
+            if data.contains_key("name") {
+                response = response.warn(crate::kv::fields::replaced("name"));
             }
             Ok(response)
         }

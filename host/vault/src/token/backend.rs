@@ -8,7 +8,9 @@ use zeroize::Zeroizing;
 
 use super::Caller;
 use super::fields::Body;
+use super::id::is_batch;
 use super::leases::text_or_null;
+use super::roles::is_name;
 use super::store::{Live, Store};
 use crate::engine::Engine;
 use crate::logical::{Auth, Error, Fields, Operation, Request, Response, Result};
@@ -32,12 +34,13 @@ impl Engine for Backend {
         if request.operation != Operation::List && request.path.ends_with('/') {
             return Err(Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned()));
         }
-        if let Some(answer) = self.roles(request).await {
+        // Boxed, as the making of tokens is: what they may come to is large, and would be a part of every request's task.
+        if let Some(answer) = Box::pin(self.by_role(request, caller)).await {
             return answer;
         }
         let known = match request.path.trim_end_matches('/') {
-            "create" if write => return self.store.create_requested(request, caller, false).await,
-            "create-orphan" if write => return self.store.create_requested(request, caller, true).await,
+            "create" if write => return Box::pin(self.store.create_requested(request, caller, false, None)).await,
+            "create-orphan" if write => return Box::pin(self.store.create_requested(request, caller, true, None)).await,
             "lookup" if write || request.operation == Operation::Read => return self.lookup(request, caller).await,
             "lookup-self" if write || request.operation == Operation::Read => return self.lookup_self(caller).await,
             "lookup-accessor" if write => return self.lookup_accessor(request).await,
@@ -56,6 +59,13 @@ impl Engine for Backend {
         };
         Err(if known { Error::UnsupportedOperation } else { Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned()) })
     }
+
+    async fn exists(&self, request: &Request) -> Result<Option<bool>> {
+        match request.path.strip_prefix("roles/").filter(|name| is_name(name)) {
+            Some(name) => Ok(Some(self.store.role(name).await?.is_some())),
+            None => Ok(None),
+        }
+    }
 }
 
 impl Backend {
@@ -64,24 +74,30 @@ impl Backend {
         Backend { store }
     }
 
-    /// Token roles, which this server can neither make nor use; it knows of those that another one stored.
-    async fn roles(&self, request: &Request) -> Option<Result<Response>> {
-        const UNSUPPORTED: &str = "token roles are not supported by this server";
+    /// Answers what is about a token role, or by one.
+    async fn by_role(&self, request: &Request, caller: &Caller) -> Option<Result<Response>> {
         let path = request.path.trim_end_matches('/');
-        let write = matches!(request.operation, Operation::Create | Operation::Update);
-        if path == "roles" && request.operation == Operation::List {
-            return Some(self.store.view.list("roles/").await.and_then(Response::list));
+        if path == "roles" {
+            return Some(match request.operation {
+                Operation::List => self.store.view.list("roles/").await.and_then(Response::list),
+                _ => Err(Error::UnsupportedOperation),
+            });
         }
-        let name = path.strip_prefix("roles/").or_else(|| path.strip_prefix("create/").filter(|_| write))?;
-        let missing = match self.store.view.get(&format!("roles/{name}")).await {
-            Ok(stored) => stored.is_none(),
-            Err(error) => return Some(Err(error)),
-        };
-        Some(Err(match request.operation {
-            Operation::Read if missing => Error::NotFound,
-            _ if missing && path.starts_with("create/") => Error::BadRequest(format!("unknown role {name}")),
-            _ => Error::bad_request(UNSUPPORTED),
-        }))
+        if request.path.ends_with('/') {
+            return None;
+        }
+        if let Some(name) = path.strip_prefix("roles/").filter(|name| is_name(name)) {
+            return Some(self.store.answer_role(request, name).await);
+        }
+        let name = path.strip_prefix("create/").filter(|name| is_name(name))?;
+        if !matches!(request.operation, Operation::Create | Operation::Update) {
+            return Some(Err(Error::UnsupportedOperation));
+        }
+        Some(match self.store.role(name).await {
+            Ok(Some(role)) => self.store.create_requested(request, caller, false, Some(&role)).await,
+            Ok(None) => Err(Error::BadRequest(format!("unknown role {name}"))),
+            Err(error) => Err(error),
+        })
     }
 
     async fn lookup_self(&self, caller: &Caller) -> Result<Response> {
@@ -91,7 +107,7 @@ impl Backend {
             None if caller.entry.num_uses == 1 => self.store.spent(&caller.entry).await?,
             None => return Err(bad_token()),
         };
-        Ok(Response::data(self.described(&live, &caller.external_id)))
+        self.described(&live, &caller.external_id).await
     }
 
     async fn lookup(&self, request: &Request, caller: &Caller) -> Result<Response> {
@@ -101,12 +117,12 @@ impl Backend {
         }
         let inner = self.store.ids.inner(&external).map_err(|_| bad_token())?;
         let live = self.store.live(&inner).await?.ok_or_else(bad_token)?;
-        Ok(Response::data(self.described(&live, &external)))
+        self.described(&live, &external).await
     }
 
     async fn lookup_accessor(&self, request: &Request) -> Result<Response> {
         let live = self.accessor(request).await?.ok_or_else(invalid_accessor)?;
-        Ok(Response::data(self.described(&live, "")))
+        self.described(&live, "").await
     }
 
     /// The live token of the accessor in the body.
@@ -118,8 +134,9 @@ impl Backend {
         self.store.by_accessor(&accessor).await
     }
 
-    fn described(&self, live: &Live, id: &str) -> Fields {
+    async fn described(&self, live: &Live, id: &str) -> Result<Response> {
         let Live { entry, times } = live;
+        let identity_policies = self.store.identity_policies(entry).await?;
         let mut data = Fields::new();
         let mut set = |name: &str, value: Value| data.insert(name.to_owned(), value);
         set("id", id.into());
@@ -137,7 +154,7 @@ impl Backend {
         set("creation_ttl", entry.ttl.as_secs().into());
         set("explicit_max_ttl", entry.explicit_max_ttl.as_secs().into());
         set("entity_id", entry.entity_id.clone().into());
-        set("type", "service".into());
+        set("type", entry.type_name().into());
         set("expire_time", times.map_or(Value::Null, |times| text_or_null(times.expire)));
         set("ttl", times.map_or(0, |times| self.store.ttl_left(&times)).into());
         if let Some(times) = times {
@@ -157,7 +174,12 @@ impl Backend {
         if let Some(networks) = entry.bound_cidrs.clone().filter(|networks| !networks.is_empty()) {
             set("bound_cidrs", networks.into());
         }
-        data
+        if !identity_policies.is_empty() {
+            set("identity_policies", identity_policies.into());
+            // Of other namespaces none are known.
+            set("external_namespace_policies", Value::Object(Fields::new()));
+        }
+        Ok(Response::data(data))
     }
 
     async fn renew_self(&self, request: &Request, caller: &Caller) -> Result<Response> {
@@ -173,6 +195,14 @@ impl Backend {
         self.renew_inner(&inner, &external, request).await
     }
 
+    /// Whether it is a batch token that counts; such can be neither renewed nor revoked.
+    async fn refuse_batch(&self, inner: &str, what: &str) -> Result<()> {
+        if is_batch(inner) && self.store.live(inner).await?.is_some() {
+            return Err(Error::BadRequest(format!("batch tokens cannot be {what}")));
+        }
+        Ok(())
+    }
+
     async fn renew_accessor(&self, request: &Request) -> Result<Response> {
         let live = self.accessor(request).await?.ok_or_else(invalid_accessor)?;
         self.renew_inner(&live.entry.id, "", request).await
@@ -180,14 +210,16 @@ impl Backend {
 
     async fn renew_inner(&self, inner: &str, external: &str, request: &Request) -> Result<Response> {
         let increment = Body(&request.data).increment()?;
+        self.refuse_batch(inner, "renewed").await?;
         let renewed = crate::measure::time("vault_expire_renew_token", self.store.renew(inner, increment)).await?;
         let (entry, lease, warnings) = renewed.ok_or_else(|| Error::bad_request("token not found"))?;
-        let auth = self.store.auth(&entry, lease.ttl, lease.renewable, Zeroizing::new(external.to_owned()));
+        let auth = self.store.auth(&entry, lease.ttl, lease.renewable, Zeroizing::new(external.to_owned())).await?;
         let auth = Auth { issue_time: Some(entry.creation_time), ..auth };
         Ok(Response { auth: Some(Box::new(auth)), warnings, ..Response::default() })
     }
 
     async fn revoke_inner(&self, inner: &str) -> Result<Response> {
+        self.refuse_batch(inner, "revoked").await?;
         self.store.revoke(inner).await?;
         Ok(Response::empty())
     }
@@ -220,6 +252,7 @@ impl Backend {
         if self.store.live(&inner).await?.is_none() {
             return Err(Error::bad_request("token to revoke not found"));
         }
+        self.refuse_batch(&inner, "revoked").await?;
         self.store.revoke_orphan(&inner).await?;
         Ok(Response::empty())
     }

@@ -5,8 +5,8 @@
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::Entry;
 use super::id::{LEGACY, SERVICE};
+use super::{Entry, wrapping};
 use crate::crypto;
 use crate::engine::Engine;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
@@ -25,14 +25,31 @@ impl Cubbyhole {
         Cubbyhole { view, mount_uuid: mount_uuid.into() }
     }
 
-    /// The cubbyhole of a token. Tokens whose id their maker chose have none in their entry.
+    /// The cubbyhole of a token.
     pub(super) fn of(&self, entry: &Entry, salted: &str) -> View {
+        self.view.sub(&self.folder(entry, salted))
+    }
+
+    /// The folder of a token's cubbyhole, with a slash at its end. Tokens whose id their maker chose have no name for it in their entry.
+    pub(super) fn folder(&self, entry: &Entry, salted: &str) -> String {
         let named = !entry.cubbyhole_id.is_empty() && (entry.id.starts_with(SERVICE) || entry.id.starts_with(LEGACY));
         if named {
-            self.view.sub(&format!("{}/", entry.cubbyhole_id))
+            format!("{}/", entry.cubbyhole_id)
         } else {
-            self.view.sub(&format!("{}/", crypto::sha1_hex(&[self.mount_uuid.as_bytes(), salted.as_bytes()])))
+            format!("{}/", crypto::sha1_hex(&[self.mount_uuid.as_bytes(), salted.as_bytes()]))
         }
+    }
+
+    /// The folders of all cubbyholes.
+    pub(super) async fn folders(&self) -> Result<Vec<String>> {
+        let mut names = self.view.list("").await?;
+        names.retain(|name| name.ends_with('/'));
+        Ok(names)
+    }
+
+    /// Deletes what is in one of these folders.
+    pub(super) async fn clear(&self, folder: &str) -> Result<()> {
+        self.view.sub(folder).clear().await
     }
 }
 
@@ -52,6 +69,9 @@ impl Own {
 impl Engine for Own {
     async fn handle(&self, request: &Request) -> Result<Response> {
         let caller = request.caller.as_ref().ok_or(Error::PermissionDenied)?;
+        if caller.entry.is_batch() {
+            return Err(Error::bad_request("cubbyhole operations are only supported by \"service\" type tokens"));
+        }
         let view = self.cubbyhole.of(&caller.entry, &self.store.salted(&caller.entry.id));
         let path = request.path.as_str();
         match request.operation {
@@ -66,7 +86,8 @@ impl Engine for Own {
                 let bytes = view.get(path).await?.ok_or(Error::NotFound)?;
                 let fields: Fields =
                     serde_json::from_slice(&bytes).map_err(|_| Error::Damaged(format!("{}{path}: not a JSON object", view.prefix())))?;
-                Ok(Response::data(fields))
+                let response = Response::data(fields);
+                Ok(if wrapping::is_response(&caller.entry, path) { response.warn(wrapping::DEPRECATED) } else { response })
             }
             Operation::Create | Operation::Update => {
                 if request.data.is_empty() {
@@ -85,7 +106,7 @@ impl Engine for Own {
     }
 
     async fn exists(&self, request: &Request) -> Result<Option<bool>> {
-        let Some(caller) = &request.caller else { return Ok(None) };
+        let Some(caller) = request.caller.as_ref().filter(|caller| !caller.entry.is_batch()) else { return Ok(None) };
         let view = self.cubbyhole.of(&caller.entry, &self.store.salted(&caller.entry.id));
         Ok(Some(view.get(&request.path).await?.is_some()))
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::lease::entry::{nanoseconds, null_is_default};
+use crate::lease::entry::{nanoseconds, null_is_default, token_kind};
 use crate::logical::Error;
 use crate::policy::ROOT;
 
@@ -17,12 +17,14 @@ pub(crate) const REVOKING: i64 = -1;
 const ROOT_NAMESPACE: &str = "root";
 /// [`Entry::kind`] of a service token.
 pub(crate) const SERVICE: u64 = 1;
+/// [`Entry::kind`] of a batch token.
+pub(crate) const BATCH: u64 = 2;
 
 /// A token. Members that are missing have their zero value; those that are not known are kept.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Entry {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "token_kind")]
     pub(crate) kind: u64,
     /// The inner form.
     pub id: Zeroizing<String>,
@@ -88,6 +90,16 @@ impl Entry {
         self.policies.len() == 1 && self.policies.iter().all(|policy| policy == ROOT)
     }
 
+    /// Whether it is a batch token, which is not stored and has no lease.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.kind == BATCH
+    }
+
+    /// Its kind, as clients see it.
+    pub(crate) fn type_name(&self) -> &'static str {
+        if self.is_batch() { "batch" } else { "service" }
+    }
+
     /// Whether it needs no lease.
     pub(crate) fn never_expires(&self) -> bool {
         self.is_root() && self.ttl.is_zero()
@@ -105,9 +117,31 @@ impl Entry {
 
     pub(crate) fn from_stored(key: &str, bytes: &[u8]) -> Result<Entry, Error> {
         // The text of serde's error could hold a part of the entry; its place is enough.
-        serde_json::from_slice(bytes).map_err(|error| {
+        let entry: Entry = serde_json::from_slice(bytes).map_err(|error| {
             Error::Damaged(format!("sys/token/id/{key}: not the JSON of a token, at line {}, column {}", error.line(), error.column()))
-        })
+        })?;
+        Ok(entry.upgraded())
+    }
+
+    /// With what only the old names of members say, which servers before Vault 0.6 wrote: of two limits the lesser counts.
+    fn upgraded(mut self) -> Entry {
+        let name = std::mem::take(&mut self.old_display_name);
+        if self.display_name.is_empty() {
+            self.display_name = name;
+        }
+        let uses = std::mem::take(&mut self.old_num_uses);
+        if uses != 0 && (self.num_uses == 0 || uses < self.num_uses) {
+            self.num_uses = uses;
+        }
+        let time = std::mem::take(&mut self.old_creation_time);
+        if self.creation_time == 0 {
+            self.creation_time = time;
+        }
+        let limit = Duration::from_nanos(u64::try_from(std::mem::take(&mut self.old_explicit_max_ttl)).unwrap_or_default());
+        if !limit.is_zero() && (self.explicit_max_ttl.is_zero() || limit < self.explicit_max_ttl) {
+            self.explicit_max_ttl = limit;
+        }
+        self
     }
 
     pub(crate) fn to_stored(&self) -> Result<Zeroizing<Vec<u8>>, Error> {

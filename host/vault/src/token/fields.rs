@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::kv::duration;
 use crate::logical::{Error, Fields, Result};
 
 /// A request's fields.
@@ -27,6 +28,11 @@ fn text_of(value: &Value) -> Option<String> {
 impl Body<'_> {
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether the field is there.
+    pub(super) fn given(&self, name: &str) -> bool {
+        self.get(name).is_some()
     }
 
     /// The text of a field; empty if it is missing.
@@ -66,6 +72,25 @@ impl Body<'_> {
             }
             Some(value) => text_of(value).map_or_else(|| wrong(name, "expected a list of strings"), |text| Ok(vec![text])),
         }
+    }
+
+    /// A list of texts: an array, or one text with commas. None if it is missing.
+    pub(super) fn list(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let trimmed = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>();
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Array(_)) => Ok(Some(self.texts(name)?.iter().map(|text| text.trim().to_owned()).collect())),
+            Some(_) => Ok(Some(trimmed(self.text(name)?))),
+        }
+    }
+
+    /// A time of whole seconds. None if it is missing.
+    pub(super) fn seconds(&self, name: &str) -> Result<Option<Duration>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let nanoseconds = duration::parse(value).or_else(|text| wrong(name, text))?.unwrap_or_default();
+        let seconds = nanoseconds / 1_000_000_000;
+        let positive = u64::try_from(seconds).or_else(|_| wrong(name, format!("cannot provide negative value '{seconds}'")))?;
+        Ok(Some(Duration::from_secs(positive)))
     }
 
     /// Names with texts; None if it is missing. Also from a list of `name=text`.

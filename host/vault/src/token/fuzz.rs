@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::cidr;
 use super::entry::{Accessor, Entry};
 use super::id::{Ids, is_batch};
+use super::roles::{self, Role};
+use super::{batch, cidr};
+use crate::identity;
 use crate::lease::Lease;
 
 /// The entry of a token, of an accessor, of a lease.
@@ -29,6 +31,32 @@ pub fn token_entries(bytes: &[u8]) {
         let again = Lease::from_stored("k", &written).and_then(|again| again.to_stored());
         assert!(again.is_ok_and(|again| again == written), "a lease that was written is read as another");
     }
+}
+
+/// What is within a batch token, once decrypted; a token role; and, as they are stored, identities.
+pub fn token_messages(bytes: &[u8]) {
+    if let Some(entry) = batch::decode(bytes) {
+        let _ = (entry.is_root(), entry.elsewhere(), batch::times(&entry), entry.type_name());
+        let again = batch::decode(&batch::encode(&entry)).map(|again| again.to_stored());
+        assert!(
+            again.is_some_and(|again| again.is_ok_and(|again| entry.to_stored().is_ok_and(|entry| entry == again))),
+            "a batch token that was written is read as another"
+        );
+    }
+    if let Ok(role) = Role::from_stored("k", bytes) {
+        let again = role.to_stored().and_then(|written| Role::from_stored("k", &written));
+        assert!(again.is_ok_and(|again| again == role), "a token role that was written is read as another");
+    }
+    let text = String::from_utf8_lossy(bytes);
+    for networks in text.split('\n').filter_map(cidr::parse) {
+        assert_eq!(cidr::parse(&networks).as_ref(), Some(&networks), "a network that was written is read as another");
+        let _ = cidr::holds(&[networks], IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    if let Some((pattern, text)) = text.split_once('\n') {
+        let matches = roles::glob(pattern, text);
+        assert!(pattern.contains('*') || matches == (pattern == text), "{pattern:?} and {text:?}");
+    }
+    identity::fuzz(bytes);
 }
 
 /// A token as a client sends it.

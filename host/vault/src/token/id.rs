@@ -15,6 +15,10 @@ use crate::view::View;
 pub(crate) const SERVICE: &str = "hvs.";
 /// The same of servers before Vault 1.10, and of OpenBao.
 pub(crate) const LEGACY: &str = "s.";
+/// What batch tokens begin with.
+pub(crate) const BATCH: &str = "hvb.";
+/// The same of servers before Vault 1.10, and of OpenBao.
+pub(crate) const LEGACY_BATCH: &str = "b.";
 /// Random characters of an id and of an accessor.
 pub(crate) const RANDOM: usize = 24;
 /// The longest inner form: prefix, random characters, and a namespace of Vault Enterprise.
@@ -94,7 +98,7 @@ impl Ids {
 
 /// Whether it is a batch token, which holds its own entry and is not stored.
 pub(crate) fn is_batch(id: &str) -> bool {
-    id.starts_with("b.") || id.starts_with("hvb.")
+    id.starts_with(BATCH) || id.starts_with(LEGACY_BATCH)
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ impl Store {
     /// `sys/leases/renew`: tells why the lease cannot be renewed. Those of tokens, the only ones made here, are renewed at `auth/token/renew`.
     pub async fn renew_lease(&self, id: &str) -> Result<()> {
         let lease = self.leases.get(id).await?.ok_or_else(|| Error::bad_request("lease not found"))?;
+        if lease.auth.is_none() {
+            return Err(Error::BadRequest(format!("lease {id:?} is not of a token: no engine of this server can renew it")));
+        }
         if !lease.renewable() {
             return Err(Error::bad_request("lease is not renewable"));
         }
@@ -41,14 +44,31 @@ impl Store {
         self.revoke_lease(id).await
     }
 
-    /// `sys/leases/revoke-prefix`: the same for every lease below. Those that cannot be revoked keep none of the others; the error tells of them.
+    /// `sys/leases/revoke-prefix`: the same for every lease below, or for the one that is named. Those that cannot be revoked keep none of the others;
+    /// the error tells of them.
     pub async fn end_leases(&self, prefix: &str) -> Result<()> {
+        self.end_below(prefix, false).await
+    }
+
+    /// `sys/leases/revoke-force`: the same, but those that nothing here can revoke are forgotten; what they are for stays.
+    pub async fn force_leases(&self, prefix: &str) -> Result<()> {
+        self.end_below(prefix, true).await
+    }
+
+    async fn end_below(&self, prefix: &str, force: bool) -> Result<()> {
         let folder = if prefix.is_empty() || prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
-        let all = self.leases.below(&folder).await?;
+        let mut all = self.leases.below(&folder).await?;
+        if folder != prefix && self.leases.known(prefix).await? {
+            all.push(prefix.to_owned());
+        }
         let (mut left, mut first) = (0_usize, None);
         for id in &all {
             match self.revoke_lease(id).await {
                 Ok(()) => {}
+                Err(error @ (Error::BadRequest(_) | Error::Damaged(_))) if force => {
+                    tracing::warn!(lease = id, %error, "a lease is forgotten; what it is for was not revoked");
+                    self.forget(id).await?;
+                }
                 Err(error @ (Error::BadRequest(_) | Error::Damaged(_))) => {
                     left += 1;
                     first.get_or_insert(error);
@@ -63,6 +83,21 @@ impl Store {
             Some(Error::Damaged(text)) => Err(Error::Damaged(told(text))),
             Some(other) => Err(other),
         }
+    }
+
+    /// Removes a lease, and what another server noted of it beside.
+    async fn forget(&self, id: &str) -> Result<()> {
+        if let Ok(Some(lease)) = self.leases.get(id).await
+            && !lease.client_token.is_empty()
+        {
+            self.leases.unlink(&self.salted(&lease.client_token), &self.salted(id)).await?;
+        }
+        self.leases.delete(id).await
+    }
+
+    /// Leases that have ended, and whose end nothing here can bring about.
+    pub(crate) fn irrevocable_leases(&self) -> Vec<String> {
+        self.leases.given_up()
     }
 
     /// Seconds that a lease has left, as Vault counts them: from the nearest whole second.

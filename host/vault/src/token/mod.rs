@@ -5,28 +5,36 @@
 //! token is usable that should not be, and what is left is cleaned up when the lease has ended.
 
 mod backend;
-mod cidr;
+mod batch;
+pub(crate) mod cidr;
 mod create;
 mod cubbyhole;
 mod entry;
 mod fields;
 pub(crate) mod fuzz;
 mod id;
+mod identity;
 mod leases;
+mod login;
 mod revoke;
+mod roles;
 mod store;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod wrapping;
 
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 pub use backend::Backend;
+pub(crate) use create::sanitize;
 pub use cubbyhole::Cubbyhole;
 pub use entry::Entry;
+pub(crate) use login::{Logins, Source};
 pub use store::{Parts, Store};
+pub(crate) use wrapping::invalid as invalid_wrapping;
 
 use crate::policy::Acl;
 
@@ -39,6 +47,10 @@ pub struct Caller {
     pub entry: Arc<Entry>,
     /// What it may do.
     pub acl: Arc<Acl>,
+    /// All its policies.
+    pub policies: Vec<String>,
+    /// The policies that its entity and that one's groups add to its own.
+    pub identity_policies: Vec<String>,
     /// The token as the client sent it, for answers that show it.
     pub external_id: Zeroizing<String>,
 }

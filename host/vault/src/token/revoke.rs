@@ -78,13 +78,7 @@ impl Store {
         }
         for child in self.view.list(&format!("parent/{salted}/")).await? {
             let _changing = self.lock(&child).await?;
-            if let Some(mut entry) = self.entry(&child).await?
-                && self.is_child(&entry, &salted)
-            {
-                entry.parent.clear();
-                self.put_entry(&child, &entry).await?;
-            }
-            self.view.delete(&format!("parent/{salted}/{child}")).await?;
+            self.orphan(&salted, &child).await?;
         }
         {
             let _changing = self.lock(&salted).await?;
@@ -92,6 +86,17 @@ impl Store {
             self.end(&salted, &entry).await?;
         }
         self.revoke_tree(branch, &salted).await
+    }
+
+    /// Takes a token, whose lock the caller holds, from its parent.
+    pub(super) async fn orphan(&self, parent: &str, child: &str) -> Result<()> {
+        if let Some(mut entry) = self.entry(child).await?
+            && self.is_child(&entry, parent)
+        {
+            entry.parent.clear();
+            self.put_entry(child, &entry).await?;
+        }
+        self.view.delete(&format!("parent/{parent}/{child}")).await
     }
 
     /// By what the token says: the parent's index may still name one that has been made an orphan.

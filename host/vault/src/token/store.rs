@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -11,13 +11,16 @@ use tokio::sync::MutexGuard;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use super::create::Lasting;
 use super::cubbyhole::{Cubbyhole, Own};
 use super::entry::{Accessor, Entry};
 use super::id::{self, Ids, RANDOM};
-use super::{Caller, cidr};
+use super::identity::Rights;
+use super::{Caller, Logins, cidr};
 use crate::barrier::Barrier;
 use crate::crypto;
 use crate::engine::Engine;
+use crate::identity::Identities;
 use crate::lease::clock::{Clock, Time};
 use crate::lease::ttl::{self, Terms};
 use crate::lease::{Auth, Lease, Leases, Times};
@@ -32,6 +35,8 @@ pub struct Parts {
     pub barrier: Arc<Barrier>,
     /// The policies.
     pub policies: Arc<policy::Store>,
+    /// Who the entities of tokens are.
+    pub identities: Identities,
     /// Where tokens have their cubbyholes.
     pub cubbyhole: Cubbyhole,
     /// How long a token lives if nobody asks for another time.
@@ -56,6 +61,7 @@ pub struct Store {
     pub(super) ids: Ids,
     pub(super) leases: Leases,
     pub(super) policies: Arc<policy::Store>,
+    pub(super) identities: Identities,
     pub(super) cubbyhole: Cubbyhole,
     pub(super) default_lease_ttl: Duration,
     pub(super) max_lease_ttl: Duration,
@@ -67,6 +73,8 @@ pub struct Store {
     pub(super) revoking: Mutex<HashMap<String, usize>>,
     pub(super) sweeper: Mutex<Option<JoinHandle<()>>>,
     pub(super) tidying: Mutex<Option<JoinHandle<()>>>,
+    /// Who asks the engines of auth mounts.
+    pub(super) logins: OnceLock<Weak<dyn Logins>>,
 }
 
 const LOCKS: usize = 64;
@@ -83,6 +91,7 @@ impl Store {
             ids,
             leases: Leases::new(&View::new(parts.barrier, "sys/expire/"), parts.clock),
             policies: parts.policies,
+            identities: parts.identities,
             cubbyhole: parts.cubbyhole,
             default_lease_ttl: parts.default_lease_ttl,
             max_lease_ttl: parts.max_lease_ttl,
@@ -91,6 +100,7 @@ impl Store {
             revoking: Mutex::default(),
             sweeper: Mutex::default(),
             tidying: Mutex::default(),
+            logins: OnceLock::new(),
         }))
     }
 
@@ -119,10 +129,6 @@ impl Store {
     /// Who sent this token from there. None if there is no such token, or it is over. [`Error::PermissionDenied`] for one that this vault
     /// did not sign, of a kind that it does not know, or from an address that it is not for.
     pub async fn caller(&self, external: &str, remote: Option<SocketAddr>) -> Result<Option<Arc<Caller>>> {
-        if id::is_batch(external) {
-            tracing::warn!("a batch token was refused: this server does not support them");
-            return Err(Error::PermissionDenied);
-        }
         let inner = self.ids.inner(external)?;
         let Some(Live { entry, .. }) = self.live(&inner).await? else { return Ok(None) };
         if let Some(networks) = entry.bound_cidrs.as_deref().filter(|networks| !networks.is_empty())
@@ -130,13 +136,8 @@ impl Store {
         {
             return Err(Error::PermissionDenied);
         }
-        // What these add to a token could also deny.
-        if !entry.inline_policy.is_empty() || !entry.entity_id.is_empty() && !entry.no_identity_policies {
-            tracing::warn!(accessor = entry.accessor, "a token was refused: its inline policy or its entity's policies are not supported");
-            return Err(Error::PermissionDenied);
-        }
-        let acl = self.policies.acl(&entry.policies).await?;
-        Ok(Some(Arc::new(Caller { entry, acl, external_id: Zeroizing::new(external.to_owned()) })))
+        let Rights { acl, policies, identity_policies } = self.rights(&entry).await?;
+        Ok(Some(Arc::new(Caller { entry, acl, policies, identity_policies, external_id: Zeroizing::new(external.to_owned()) })))
     }
 
     /// Counts a use of the caller's token. True if it was the last: [`Store::revoke`] it when the request is done. Call it once for every
@@ -169,6 +170,13 @@ impl Store {
 
     /// The token of this inner form, if it counts. One that should have a lease and has none is revoked.
     pub(super) async fn live(&self, inner: &str) -> Result<Option<Live>> {
+        if id::is_batch(inner) {
+            return measure::time("vault_token_lookup", self.batch(inner)).await;
+        }
+        self.live_service(inner).await
+    }
+
+    pub(super) async fn live_service(&self, inner: &str) -> Result<Option<Live>> {
         let live = measure::time("vault_token_lookup", self.live_or_stray(inner)).await?;
         if let Some(Live { entry, times: None }) = &live
             && !entry.never_expires()
@@ -212,14 +220,6 @@ impl Store {
         self.live(&Accessor::from_stored(&salted, &bytes)?.token_id).await
     }
 
-    /// What the token of an accessor may do; none if there is no such token.
-    pub async fn acl_of_accessor(&self, accessor: &str) -> Result<Option<Arc<policy::Acl>>> {
-        match self.by_accessor(accessor).await? {
-            Some(live) => self.policies.acl(&live.entry.policies).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// The token of an accessor. None if there is none, or it is over.
     pub async fn lookup_accessor(&self, accessor: &str) -> Result<Option<Arc<Entry>>> {
         Ok(self.by_accessor(accessor).await?.map(|live| live.entry))
@@ -253,12 +253,16 @@ impl Store {
 
     /// Gives the entry an id, an accessor and a cubbyhole, and stores it with a lease. The id may be chosen beforehand.
     pub(super) async fn create(&self, entry: Entry, renewable: bool) -> Result<Entry> {
-        let created = measure::time("vault_token_create", self.create_now(entry, renewable)).await?;
-        metrics::counter!("vault_token_creation", "auth_method" => "token", "token_type" => "service").increment(1);
-        Ok(created)
+        let lasting = Lasting { renewable, period: entry.period, explicit_max_ttl: entry.explicit_max_ttl };
+        self.create_lasting(entry, lasting).await
     }
 
-    async fn create_now(&self, mut entry: Entry, renewable: bool) -> Result<Entry> {
+    /// The same with a lease that goes by other terms than the entry says.
+    pub(super) async fn create_lasting(&self, entry: Entry, lasting: Lasting) -> Result<Entry> {
+        measure::time("vault_token_create", self.create_now(entry, lasting)).await
+    }
+
+    async fn create_now(&self, mut entry: Entry, lasting: Lasting) -> Result<Entry> {
         let chosen = !entry.id.is_empty();
         let _alone = if chosen { Some(self.chosen.lock().await) } else { None };
         if chosen && self.entry(&self.salted(&entry.id)).await?.is_some() {
@@ -274,16 +278,17 @@ impl Store {
         let now = self.leases.clock().now();
         let auth = Auth {
             ttl: entry.ttl,
-            renewable,
+            renewable: lasting.renewable,
             display_name: entry.display_name.clone(),
             policies: entry.policies.clone(),
             token_policies: entry.policies.clone(),
             metadata: entry.meta.clone().map(|meta| meta.into_iter().map(|(key, value)| (key, value.into())).collect()),
             client_token: entry.id.clone(),
             accessor: entry.accessor.clone(),
-            period: entry.period,
-            explicit_max_ttl: entry.explicit_max_ttl,
+            period: lasting.period,
+            explicit_max_ttl: lasting.explicit_max_ttl,
             num_uses: entry.num_uses,
+            entity_id: entry.entity_id.clone(),
             creation_path: entry.path.clone(),
             token_type: entry.kind,
             orphan: parent.is_empty(),
@@ -295,7 +300,7 @@ impl Store {
         Ok(entry)
     }
 
-    fn name(&self, entry: &mut Entry) -> Result<()> {
+    pub(super) fn name(&self, entry: &mut Entry) -> Result<()> {
         if entry.id.is_empty() {
             entry.id = Zeroizing::new(format!("{}{}", id::SERVICE, crypto::random_base62(RANDOM)?));
             entry.cubbyhole_id = crypto::random_base62(RANDOM)?;
@@ -305,15 +310,22 @@ impl Store {
     }
 
     /// The entry last: before it, nothing can be used.
-    async fn write(&self, entry: &Entry, lease: Option<&Lease>) -> Result<()> {
+    pub(super) async fn write(&self, entry: &Entry, lease: Option<&Lease>) -> Result<()> {
         let salted = self.salted(&entry.id);
-        self.view.put(&format!("accessor/{}", self.salted(&entry.accessor)), &Accessor::of(entry).to_stored()?).await?;
-        if !entry.parent.is_empty() {
-            self.view.put(&format!("parent/{}/{salted}", self.salted(&entry.parent)), b"").await?;
-        }
-        if let Some(lease) = lease {
-            measure::time("vault_expire_register_auth", self.leases.put(lease)).await?;
-        }
+        let (accessor, stored) = (format!("accessor/{}", self.salted(&entry.accessor)), Accessor::of(entry).to_stored()?);
+        let parent = async {
+            if entry.parent.is_empty() {
+                return Ok(());
+            }
+            self.view.put(&format!("parent/{}/{salted}", self.salted(&entry.parent)), b"").await
+        };
+        let lease = async {
+            let Some(lease) = lease else { return Ok(()) };
+            measure::time("vault_expire_register_auth", self.leases.put(lease)).await
+        };
+        // At once: each of them alone means nothing. None is given up halfway because another failed.
+        let (accessor, parent, lease) = tokio::join!(self.view.put(&accessor, &stored), parent, lease);
+        accessor.and(parent).and(lease)?;
         self.put_entry(&salted, entry).await
     }
 
@@ -327,12 +339,18 @@ impl Store {
         if !lease.renewable() {
             return Err(Error::bad_request("lease is not renewable"));
         }
+        let source = self.consult(&live.entry, &mut lease).await?;
         let Some(auth) = &mut lease.auth else { return Err(Error::bad_request("lease is not renewable")) };
         let now = self.leases.clock().now();
-        auth.period = live.entry.period;
-        auth.explicit_max_ttl = live.entry.explicit_max_ttl;
-        let terms = Terms { increment, ttl: auth.ttl, period: auth.period, explicit_max: auth.explicit_max_ttl };
-        let granted = ttl::grant(terms, self.default_lease_ttl, self.max_lease_ttl, lease.issue_time.get().unwrap_or(now), now)?;
+        let (default, max) = match source {
+            Some(source) => (source.default_ttl, source.max_ttl),
+            None => {
+                (auth.period, auth.explicit_max_ttl) = self.renewal_terms(&live.entry).await?;
+                (self.default_lease_ttl, self.max_lease_ttl)
+            }
+        };
+        let terms = Terms { increment, ttl: auth.ttl, period: auth.period, max: auth.max_ttl, explicit_max: auth.explicit_max_ttl };
+        let granted = ttl::grant(terms, default, max, lease.issue_time.get().unwrap_or(now), now)?;
         auth.ttl = granted.ttl;
         let answer = auth.clone();
         lease.expire_time = Time::from(now + granted.ttl);

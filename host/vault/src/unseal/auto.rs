@@ -31,6 +31,7 @@ impl Unsealer {
             return Ok(false);
         }
         if inner.barrier.sealed() {
+            inner.check_whole().await?;
             inner.settle_journal().await?;
             match inner.situation(true).await? {
                 Situation::Settled { config, .. } => inner.open_with_service(config).await?,

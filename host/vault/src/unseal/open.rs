@@ -13,7 +13,7 @@ use crate::crypto;
 use crate::keyring::{KEYRING_PATH, Keyring, json};
 use crate::logical::{Error, Result};
 use crate::seal::config::SealConfig;
-use crate::seal::{MASTER_PATH, ROOT_KEY_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH, stored};
+use crate::seal::{CONFIG_PATH, MASTER_PATH, ROOT_KEY_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH, stored};
 use crate::secret::Secret;
 
 impl Unsealer {
@@ -67,6 +67,13 @@ impl Inner {
         if self.read(MARKER_PATH).await?.is_some() {
             tracing::info!("deleting {MARKER_PATH}, which an initialisation has left that did not make this vault");
             self.remove(MARKER_PATH).await?;
+        }
+        // Without stored keys it is a store of before 1.3, as Vault takes it to be.
+        if let (Some(_), Some(stored)) = (self.read(STORED_KEYS_PATH).await?, self.read(CONFIG_PATH).await?)
+            && let Some(right) = SealConfig::for_vault(&stored)?
+        {
+            tracing::info!("adding to {CONFIG_PATH} that the root key is stored, which OpenBao leaves out and Vault wants to find");
+            self.write(CONFIG_PATH, right).await?;
         }
         // Neither name is better than a wrong one, so the one that must not be goes first.
         if self.read(ROOT_KEY_PATH).await?.is_some() {

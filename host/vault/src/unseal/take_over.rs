@@ -36,6 +36,7 @@ impl Unsealer {
     pub(crate) async fn take_over(&self) -> Result<(), TakeOver> {
         let inner = &self.inner;
         let _work = inner.work.lock().await;
+        inner.check_whole().await.map_err(TakeOver::Failed)?;
         inner.finish_journal().await.map_err(TakeOver::Failed)?;
         // New keys that this server has sent in an earlier leadership. If nothing is known of them yet, the next change asks again.
         if let Err(error) = inner.settle().await {

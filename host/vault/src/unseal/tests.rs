@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::keyring::json;
+use crate::seal::config::SealConfig;
 use crate::seal::{CONFIG_PATH, MASTER_PATH, ROOT_KEY_PATH, SHAMIR_KEK_PATH, STORED_KEYS_PATH};
 
 mod auto;
@@ -116,9 +117,11 @@ async fn a_store_that_openbao_wrote_opens_with_any_two_of_its_shares() {
         assert_eq!(**barrier.get(&format!("logical/{mount}one")).await.unwrap().unwrap(), *br#"{"a":"b"}"#);
         assert_eq!(**barrier.get(&format!("logical/{mount}two")).await.unwrap().unwrap(), *br#"{"c":"d"}"#);
         assert_copies_are_right(&storage, &unsealer).await;
-        // Nothing else was touched.
+        // Nothing else was touched, but that Vault finds what OpenBao leaves out.
         let mut after = storage.snapshot();
         assert!(after.remove(MASTER_PATH).is_some());
+        let config = SealConfig::for_vault(&before[CONFIG_PATH]).unwrap().unwrap();
+        assert_eq!(after.insert(CONFIG_PATH.to_owned(), before[CONFIG_PATH].clone()).unwrap(), config);
         after.insert(ROOT_KEY_PATH.to_owned(), before[ROOT_KEY_PATH].clone());
         assert_eq!(after, before);
     }
@@ -293,6 +296,8 @@ async fn a_store_from_before_stored_keys_opens_with_the_root_key_itself() {
     assert!(legacy.unseal(&root).await.unwrap());
     assert_eq!(**legacy.inner.barrier.get("logical/x").await.unwrap().unwrap(), *b"secret");
     assert!(!storage.snapshot().contains_key(SHAMIR_KEK_PATH));
+    // Vault opens it as what it is.
+    assert!(!String::from_utf8_lossy(&storage.snapshot()[CONFIG_PATH]).contains("stored_shares"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use cofferdam_aws::fuzz as aws;
 use cofferdam_http::fuzz as http;
+use cofferdam_trial::record::fuzz as record;
 
 use super::texts;
 use crate::Target;
@@ -11,6 +12,7 @@ pub(super) const DYNAMODB_REQUEST: Target =
     Target { name: "dynamodb_request", run: aws::dynamodb_request, seeds: dynamodb, words: DYNAMODB_WORDS };
 pub(super) const KMS_REQUEST: Target = Target { name: "kms_request", run: aws::kms_request, seeds: kms, words: KMS_WORDS };
 pub(super) const AWS_ANSWER: Target = Target { name: "aws_answer", run: aws_answer, seeds: answers, words: KMS_WORDS };
+pub(super) const RECORDING: Target = Target { name: "recording", run: record::recording, seeds: recordings, words: RECORDING_WORDS };
 pub(super) const HTTP_ADDRESS: Target = Target { name: "http_address", run: http::address, seeds: addresses, words: HTTP_WORDS };
 
 const COMPONENT_WORDS: &[&str] = &[
@@ -56,6 +58,21 @@ const KMS_WORDS: &[&str] = &[
     "\"message\":\"\\u001b\"",
     "\"Message\":",
     "YQ==",
+];
+const RECORDING_WORDS: &[&str] = &[
+    "{\"recording\":{\"version\":1,",
+    "\"version\":2",
+    "{\"check\":{\"id\":\"a/b\",\"outcome\":\"passed\",\"exchanges\":0}}\n",
+    "\"left_out\":\"x\"",
+    "\"exchanges\":1",
+    "\"together\":true",
+    "{\"exchange\":{\"asked\":\"a\",\"body\":{\"text\":\"\"},\"came\":{\"refused\":\"\"}}}\n",
+    "{\"answer\":{\"status\":200,\"headers\":[[\"a\",\"b\"]],\"body\":{\"base64\":\"AA==\"}}}",
+    "\"too-large\":1",
+    "\"found\":{\"plain\":{\"text\":\"{{key 0 base64}}\"}}",
+    "\"unfit\":[\"denied\",\"\"]",
+    "\n",
+    "{{key ",
 ];
 const HTTP_WORDS: &[&str] = &[
     "http://",
@@ -179,4 +196,15 @@ fn addresses() -> Vec<Vec<u8>> {
         "169.254.169.254/32",
         "169.254.169.254",
     ])
+}
+
+fn recordings() -> Vec<Vec<u8>> {
+    let header = r#"{"recording":{"version":1,"sha256":"00","world":"storage-backend","contract":"0.1.0","seed":7,"quick":true,"only":["contract"],"time":1700000000,"folder":"trial-1","settings":["table"],"grants":["aws"],"region":"eu-west-1"}}"#;
+    let check = r#"{"check":{"id":"contract/opens","outcome":"passed","together":true,"exchanges":2}}"#;
+    let answered = r#"{"exchange":{"asked":"GetItem","body":{"text":"{}"},"came":{"answer":{"status":200,"headers":[["etag","x"]],"body":{"base64":"AAEC"}}}}}"#;
+    let refused = r#"{"exchange":{"asked":"Encrypt","body":{"text":"{{key 0 base64}}"},"came":{"refused":"no"},"found":{"wrapped":[{"text":"b"},"arn:aws:kms:eu-west-1:000000000001:key/1"],"unfit":["denied","x"]}}}"#;
+    let left_out = r#"{"check":{"id":"cost/operations","left_out":"it measures time","exchanges":0}}"#;
+    let none = r#"{"check":{"id":"contract/empty","outcome":"skipped","exchanges":0}}"#;
+    let text = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    texts(&[&text(&[header]), &text(&[header, left_out, none]), &text(&[header, check, answered, refused, left_out])])
 }

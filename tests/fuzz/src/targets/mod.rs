@@ -5,6 +5,7 @@ mod guests;
 mod plugins;
 mod requests;
 mod settings;
+mod snapshot;
 mod stored;
 
 use crate::Target;
@@ -20,14 +21,19 @@ pub const TARGETS: &[Target] = &[
     requests::KV_FIELDS,
     requests::SHARES,
     requests::TOKENS,
+    requests::AWS_LOGINS,
+    requests::STS_ANSWERS,
     stored::BARRIER_FRAME,
     stored::KEYRING,
     stored::MOUNT_TABLE,
     stored::TOKEN_ENTRIES,
+    stored::TOKEN_MESSAGES,
     stored::KV_MESSAGES,
     stored::KV_NAMES,
     stored::SEAL_ENTRIES,
     stored::JOURNAL,
+    snapshot::ARCHIVE,
+    snapshot::MEMBERS,
     plugins::LOCK_FILE,
     plugins::SIGNATURE,
     plugins::REGISTRY,
@@ -41,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     guests::AWS_ANSWER,
     #[cfg(feature = "guests")]
     guests::HTTP_ADDRESS,
+    #[cfg(feature = "guests")]
+    guests::RECORDING,
 ];
 
 /// What JSON is made of, beyond the words that are tried everywhere.

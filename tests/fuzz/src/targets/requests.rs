@@ -14,6 +14,41 @@ pub(super) const SHARES: Target = Target { name: "shares", run: vault::shares, s
 pub(super) const TOKENS: Target =
     Target { name: "token_forms", run: vault::token_forms, seeds: tokens, words: &["hvs.", "s.", "b.", "hvb.", "CAES", ".", "="] };
 
+pub(super) const AWS_LOGINS: Target = Target { name: "aws_logins", run: vault::aws_logins, seeds: aws_logins, words: AWS_LOGIN_WORDS };
+pub(super) const STS_ANSWERS: Target = Target { name: "sts_answers", run: vault::sts_answers, seeds: sts_answers, words: STS_WORDS };
+
+const AWS_LOGIN_WORDS: &[&str] = &[
+    "\"iam_request_url\":\"",
+    "\"iam_request_headers\":",
+    "\"Authorization\":[\"",
+    "SignedHeaders=",
+    "x-vault-aws-iam-server-id",
+    "aHR0cHM6Ly9zdHMuYW1hem9uYXdzLmNvbS8=",
+    "aHR0cHM6Ly9zdHMuczMuYW1hem9uYXdzLmNvbS8=",
+    "QWN0aW9uPUdldENhbGxlcklkZW50aXR5",
+    "\"version\":0",
+    "\"bound_iam_role_arn\":\"",
+];
+const STS_WORDS: &[&str] = &[
+    "<Arn>",
+    "</Arn>",
+    "<UserId>",
+    "<Account>",
+    "<GetCallerIdentityResult>",
+    "</GetCallerIdentityResponse>",
+    " xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"",
+    "<![CDATA[",
+    "]]>",
+    "<!DOCTYPE x [<!ENTITY y \"z\">]>",
+    "&y;",
+    "&#x41;",
+    "&amp;",
+    "<?xml version=\"1.0\"?>",
+    "<!--",
+    "arn:aws:sts::",
+    ":assumed-role/",
+];
+
 const ADDRESS_WORDS: &[&str] = &[
     "/v1/",
     "sys/",
@@ -109,5 +144,27 @@ fn tokens() -> Vec<Vec<u8>> {
         "s.yAZwYICP3zCEGxhmTGPmqcZt",
         "hvb.AAAAAQ",
         "root",
+    ])
+}
+
+fn aws_logins() -> Vec<Vec<u8>> {
+    let mut seeds = texts(&[
+        r#"{"role":"r","iam_http_request_method":"POST","iam_request_url":"aHR0cHM6Ly9zdHMuYW1hem9uYXdzLmNvbS8=","iam_request_body":"QWN0aW9uPUdldENhbGxlcklkZW50aXR5JlZlcnNpb249MjAxMS0wNi0xNQ==","iam_request_headers":{"Authorization":["AWS4-HMAC-SHA256 Credential=A/1/us-east-1/sts/aws4_request, SignedHeaders=host;x-vault-aws-iam-server-id, Signature=0"],"X-Amz-Date":1,"x-vault-aws-iam-server-id":"a"}}"#,
+        r#"{"iam_http_request_method":"POST","iam_request_url":"aHR0cDovLzEyNy4wLjAuMToxLw==","iam_request_body":"QWN0aW9uPUdldENhbGxlcklkZW50aXR5","iam_request_headers":["a:b","Host:c"]}"#,
+        r#"{"iam_http_request_method":"POST","iam_request_url":"aHR0cHM6Ly9zdHMuZXUtd2VzdC0xLmFtYXpvbmF3cy5jb20=","iam_request_body":"QWN0aW9uPUdldENhbGxlcklkZW50aXR5","iam_request_headers":"eyJhIjoiYiJ9"}"#,
+    ]);
+    // Roles, of the oldest version and of today's.
+    seeds.extend(texts(&[
+        r#"{"auth_type":"","bound_ami_id":"ami-1","bound_iam_role_arn":"arn:aws:iam::1:instance-profile/p","policies":["old"],"ttl":1000000000,"version":0}"#,
+        r#"{"token_ttl":3600000000000,"token_policies":["dev"],"token_type":0,"role_id":"i","auth_type":"iam","bound_iam_principal_arn_list":["arn:aws:iam::1:role/*"],"resolve_aws_unique_ids":true,"version":3,"policies":null}"#,
+    ]));
+    seeds
+}
+
+fn sts_answers() -> Vec<Vec<u8>> {
+    texts(&[
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n<GetCallerIdentityResult><Arn>arn:aws:sts::123456789012:assumed-role/r/s</Arn><UserId>AROA:s</UserId><Account>123456789012</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>i</RequestId></ResponseMetadata></GetCallerIdentityResponse>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><s:GetCallerIdentityResponse xmlns:s=\"https://sts.amazonaws.com/doc/2011-06-15/\"><s:GetCallerIdentityResult><s:Account><![CDATA[1]]></s:Account><s:UserId>A&amp;B</s:UserId><s:Arn>arn:aws:iam::1:user/p/&#x61;</s:Arn></s:GetCallerIdentityResult></s:GetCallerIdentityResponse>",
+        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Code>SignatureDoesNotMatch</Code></Error></ErrorResponse>",
     ])
 }

@@ -10,6 +10,8 @@ pub(super) const BARRIER_FRAME: Target =
 pub(super) const KEYRING: Target = Target { name: "keyring", run: fuzz::keyring, seeds: keyrings, words: KEYRING_WORDS };
 pub(super) const MOUNT_TABLE: Target = Target { name: "mount_table", run: fuzz::mount_table, seeds: mount_tables, words: JSON };
 pub(super) const TOKEN_ENTRIES: Target = Target { name: "token_entries", run: fuzz::token_entries, seeds: tokens, words: JSON };
+pub(super) const TOKEN_MESSAGES: Target =
+    Target { name: "token_messages", run: fuzz::token_messages, seeds: token_messages, words: TOKEN_WORDS };
 pub(super) const KV_MESSAGES: Target = Target { name: "kv_messages", run: fuzz::kv_messages, seeds: messages, words: PROTOBUF };
 pub(super) const KV_NAMES: Target = Target { name: "kv_names", run: fuzz::kv_names, seeds: names, words: &["/", "\n", "18y", "zzzz"] };
 pub(super) const SEAL_ENTRIES: Target =
@@ -41,6 +43,23 @@ const PROTOBUF: &[&str] = &[
     "\x09\0\0\0\0\0\0\0\0",
     "\x07",
 ];
+const TOKEN_WORDS: &[&str] = &[
+    "identity.Entity",
+    "identity.Group",
+    "identity.LocalAliases",
+    "\x0a\x7f",
+    "\x12\x00",
+    "\x2a\x02g1",
+    "\u{90}\x01\x02",
+    "\x50\x01",
+    "*",
+    "\n",
+    "10.0.0.0/8",
+    "::1/128",
+    "\"token_type\":4",
+    "\"token_period\":-1",
+    "\"default-batch\"",
+];
 const SEAL_WORDS: &[&str] = &[
     "multiwrapvalue:",
     "\"secret_shares\":255",
@@ -53,6 +72,31 @@ const SEAL_WORDS: &[&str] = &[
     "\x2a\x00",
     "\x08\x02",
 ];
+
+/// What is in a batch token and in buckets of identities, by hand from their messages; a role; networks; a pattern and a text.
+fn token_messages() -> Vec<Vec<u8>> {
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        // All are shorter than 128 bytes.
+        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap_or(127)][..], bytes].concat()
+    }
+    let any = |name: &str, message: &[u8]| {
+        let any = [field(1, format!("x/identity.{name}").as_bytes()), field(2, message)].concat();
+        field(2, &[field(1, b"i"), field(2, &any)].concat())
+    };
+    let alias = [field(1, b"a1"), field(4, b"a"), field(6, &[field(1, b"k"), field(2, b"v")].concat()), field(7, b"n")].concat();
+    let entity = [field(1, &alias), field(2, b"e"), field(3, b"ann"), field(8, b"p1"), vec![0x58, 1], field(12, b"root")].concat();
+    let group = [field(1, b"g"), field(2, b"gn"), field(3, b"p2"), field(4, b"g"), field(5, b"e")].concat();
+    let bucket = [any("Entity", &entity), any("Group", &group), any("LocalAliases", &field(1, &alias))].concat();
+    let batch = [field(4, b"default"), field(5, b"auth/token/create"), vec![0x48, 1, 0x50, 0x80, 0x94, 0xeb, 0xdc, 3, 0x90, 1, 2]].concat();
+    let mut all = vec![bucket, batch];
+    all.extend(texts(&[
+        r#"{"token_bound_cidrs":["10.0.0.0/8"],"token_period":3600000000000,"token_type":3,"name":"r","allowed_policies":["a"],"renewable":true}"#,
+        r#"{"token_type":"default-batch","period":1000000000,"x":1}"#,
+        "10.0.0.0/8\n::1/128\nfe80::/10\n127.0.0.1/32",
+        "a*b*c\nabbc",
+    ]));
+    all
+}
 
 /// Tables in each form, and what OpenBao 2.7.2 wrote.
 fn mount_tables() -> Vec<Vec<u8>> {

@@ -30,13 +30,21 @@ fn a_device_is_read_in_every_form_that_openbao_takes() {
     assert_eq!(devices("").unwrap(), []);
     let switches = with("unsafe_allow_api_audit_creation = true\nallow_audit_log_prefixing = true").unwrap().audit;
     assert!(switches.api && switches.prefixing);
+    assert!(with("").unwrap().audit.api && !with("unsafe_allow_api_audit_creation = false").unwrap().audit.api);
 }
 
 #[test]
 fn what_cannot_be_used_is_an_error_that_says_what_to_do() {
     for (text, error) in [
-        ("audit \"syslog\" \"s\" { }", "c.hcl:1:1: audit \"s\": the type \"syslog\" is not offered: write audit \"file\" \"NAME\" { … }"),
+        (
+            "audit \"syslog\" \"s\" { }",
+            "c.hcl:1:1: audit \"s\": the type \"syslog\" is not offered: write audit \"file\" \"NAME\" { … } or audit \"socket\" \"NAME\" { … }",
+        ),
         ("audit \"file\" \"a\" { }", "c.hcl:1:1: audit \"a\": options.file_path: missing; set it to a file, \"stdout\" or \"discard\""),
+        (
+            "audit \"socket\" \"a\" { options { socket_type = \"tcp\" } }",
+            "c.hcl:1:1: audit \"a\": options.address: missing; set it to HOST:PORT, or to the path of a unix socket",
+        ),
         (
             "audit \"file\" \"a\" { options { file_path = \"/a\" log_raw = \"maybe\" } }",
             "c.hcl:1:1: audit \"a\": options.log_raw: expected \"true\" or \"false\", found \"maybe\"",

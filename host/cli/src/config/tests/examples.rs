@@ -36,6 +36,10 @@ fn every_configuration_is_read_without_a_warning() {
     assert!(found.len() >= 9, "{found:?}");
     for path in found {
         let name = path.strip_prefix(examples()).unwrap().to_str().unwrap();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("migrate-")) {
+            // For `coffer migrate`; `super::migrate` reads them.
+            continue;
+        }
         if path.ends_with("trial.hcl") {
             // For `coffer plugin test`, which wants no more than the plugin's own stanza.
             let text = std::fs::read_to_string(&path).unwrap();

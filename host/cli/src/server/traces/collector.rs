@@ -1,6 +1,7 @@
 //! The way to the collector: a connection for every batch, over TLS unless the address says `http`.
 //!
-//! The rule: its certificate is checked, no redirect is followed, no proxy is used. It is the client of the commands.
+//! The rule: its certificate is checked, no redirect is followed, no proxy is used. It is the client of the commands. Who exports keeps no cause of a failure, so that it
+//! is kept here, for the log.
 
 use crate::client::{roundtrip, tls};
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use http_body_util::Full;
 use opentelemetry_http::{HttpClient, HttpError};
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
 
 /// Where a collector is.
@@ -19,6 +21,22 @@ pub(super) struct Collector {
     port: u16,
     authority: HeaderValue,
     tls: Option<tls::Connector>,
+    cause: Cause,
+}
+
+/// Why the last request had no answer, until that is asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cause(Arc<Mutex<Option<String>>>);
+
+impl Cause {
+    fn note(&self, cause: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+
+    /// The cause, which is asked for once.
+    pub(super) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl fmt::Debug for Collector {
@@ -43,13 +61,15 @@ impl Collector {
         };
         let tls = secure.then(|| tls::Connector::new(&settings, &host)).transpose().map_err(|error| format!("traces: {error}"))?;
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Self { host, port, authority: HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?, tls })
+        Ok(Self { host, port, authority: HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?, tls, cause: Cause::default() })
     }
-}
 
-#[async_trait]
-impl HttpClient for Collector {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    /// Where the cause of a failure is kept.
+    pub(super) fn cause(&self) -> Cause {
+        self.cause.clone()
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (mut head, body) = request.into_parts();
         head.uri = head.uri.path_and_query().map_or("/", |target| target.as_str()).parse()?;
         head.headers.insert(HOST, self.authority.clone());
@@ -62,5 +82,14 @@ impl HttpClient for Collector {
         let mut response = Response::new(Bytes::copy_from_slice(&reply.bytes));
         *response.status_mut() = reply.status;
         Ok(response)
+    }
+}
+
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.send(request).await;
+        self.cause.note(answer.as_ref().err().map(|error| format!("{}:{}: {error}", self.host, self.port)));
+        answer
     }
 }

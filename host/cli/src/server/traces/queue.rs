@@ -3,6 +3,7 @@
 //! The rule: whoever ends a span never waits. What does not fit into the queue, and what the collector does not take, is gone: it is counted, and the log
 //! tells of it at most once a minute.
 
+use super::collector::Cause;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(super) struct Pipe<E> {
     spans: mpsc::Receiver<SpanData>,
     dropped: Arc<AtomicU64>,
     exporter: E,
+    cause: Cause,
 }
 
 /// What sends spans.
@@ -51,14 +53,14 @@ pub(crate) struct Running {
 
 impl Queue {
     /// A queue, and its other end.
-    pub(super) fn new<E>(exporter: E) -> (Self, Pipe<E>) {
-        Self::of(WAITING, exporter)
+    pub(super) fn new<E>(exporter: E, cause: Cause) -> (Self, Pipe<E>) {
+        Self::of(WAITING, exporter, cause)
     }
 
-    fn of<E>(waiting: usize, exporter: E) -> (Self, Pipe<E>) {
+    fn of<E>(waiting: usize, exporter: E, cause: Cause) -> (Self, Pipe<E>) {
         let (sender, spans) = mpsc::channel(waiting);
         let dropped = Arc::<AtomicU64>::default();
-        (Self { spans: sender, dropped: dropped.clone() }, Pipe { spans, dropped, exporter })
+        (Self { spans: sender, dropped: dropped.clone() }, Pipe { spans, dropped, exporter, cause })
     }
 }
 
@@ -116,7 +118,7 @@ impl<E: SpanExporter + 'static> Pipe<E> {
             let count = u64::try_from(batch.len()).unwrap_or_default();
             let failure = match timeout(EXPORT, self.exporter.export(batch)).await {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
+                Ok(Err(error)) => Some(self.cause.take().unwrap_or_else(|| error.to_string())),
                 Err(_) => Some(format!("no answer within {} s", EXPORT.as_secs())),
             };
             let outcome = if failure.is_some() { "failed" } else { "sent" };
@@ -233,7 +235,7 @@ mod tests {
     async fn what_waits_is_sent_at_the_end_in_bounded_batches_and_what_does_not_fit_is_counted() {
         for fails in [false, true] {
             let kept = Kept { fails, ..Kept::default() };
-            let (queue, pipe) = Queue::of(BATCH + 10, kept.clone());
+            let (queue, pipe) = Queue::of(BATCH + 10, kept.clone(), Cause::default());
             for _ in 0..BATCH + 15 {
                 queue.on_end(span());
             }

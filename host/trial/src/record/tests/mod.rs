@@ -179,8 +179,20 @@ async fn an_answer_that_was_changed_fails_its_check() {
         fs::write(&file, text.lines().take(lines).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
         assert!(Player::read(&file).is_err(), "{lines}");
     }
-    let error = doctored("e", "\"version\":1", "\"version\":9").err().unwrap();
-    assert!(error.contains("line 1") && error.contains("version 9"), "{error}");
+    for (name, from, to, line, said) in [
+        ("e", "\"version\":1", "\"version\":9", 1, "a recording of version 9; this coffer reads version 1"),
+        ("f", "\"version\":1", "\"version\":2,\"more\":[]", 1, "version 2"),
+        ("g", "\"seed\":", "\"sede\":", 1, "unknown field `sede`"),
+        ("h", "\"outcome\":\"passed\"", "\"outcome\":\"fine\"", 2, "what is said of contract/opens is no check's"),
+        ("i", "{\"check\":", "\n{\"check\":", 2, "it is empty"),
+        ("j", "{\"exchange\":{", "{\"exchange\":{\"asked\"", 4, "not a line of a recording"),
+        ("k", "\"status\":200", "\"status\":7", 4, "its status is none of HTTP"),
+        ("l", "\"id\":\"contract/restart\"", "\"id\":\"contract/opens\"", 3, "contract/opens is in it a second time"),
+        ("m", "{\"exchange\":", "{\"recording\":{}}\n{\"exchange\":", 4, "not a line of a recording: missing field"),
+    ] {
+        let error = doctored(name, from, to).err().unwrap();
+        assert!(error.contains(said) && error.contains(&format!(", line {line}: ")), "{name}: {error}");
+    }
 }
 
 /// A request once more than it was recorded, and one that was given up.

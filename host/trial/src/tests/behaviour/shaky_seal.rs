@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,7 +45,7 @@ impl Subject for ShakySeal {
     async fn seal(&self, open: OpenWith) -> Result<OpenedSeal, SubjectError> {
         let probe = open.probe.clone();
         let opened = self.toy.seal(open).await?;
-        if import(probe.as_ref(), "toy:seal/open").await != Ok(Course::Go) {
+        if import(probe.as_ref(), "toy:seal/open").await.0 != Ok(Course::Go) {
             if self.slip == SealSlip::ForgetsWhenOpened {
                 self.toy.forget();
             }
@@ -72,9 +72,8 @@ impl Shaken {
         if self.down.load(SeqCst) {
             return Err(Error::Unavailable("still down".to_owned()));
         }
-        let began = Instant::now();
-        let course = import(self.probe.as_ref(), "toy:seal/send").await;
-        if self.slip == SealSlip::CannotWait && began.elapsed() > Duration::from_millis(10) {
+        let (course, lingered) = import(self.probe.as_ref(), "toy:seal/send").await;
+        if self.slip == SealSlip::CannotWait && lingered {
             return Err(Error::TimedOut(Duration::ZERO));
         }
         if self.slip == SealSlip::StaysDown && matches!(course, Err(Error::Breach(_))) {

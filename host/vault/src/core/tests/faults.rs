@@ -174,7 +174,7 @@ async fn a_change_of_mounts_that_began_before_a_seal_stores_nothing_after_the_ne
     let asked = Created { kind: "kv".to_owned(), ..Created::default() };
     assert!(matches!(before.mounts.enable("new/", asked).await, Err(Error::Sealed)));
     assert!(matches!(before.mounts.remount("m/", "n/").await, Err(Error::Sealed)));
-    assert!(matches!(before.mounts.disable("m/").await, Err(Error::Sealed)));
+    assert!(matches!(before.mounts.disable("mounts", "m/").await, Err(Error::Sealed)));
     assert_eq!(faulty.memory.snapshot(), stored);
     assert_eq!(vault.read("m/a").await.unwrap(), json!({"k": "v"}));
 }

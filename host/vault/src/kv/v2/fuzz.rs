@@ -86,7 +86,17 @@ pub fn kv_fields(bytes: &[u8]) {
 
 fn read(data: Fields) {
     let (id, path) = (String::new(), "data/a".to_owned());
-    let request = Request { id, operation: Operation::Update, path, data, token: None, remote: None, caller: None };
+    let request = Request {
+        id,
+        operation: Operation::Update,
+        path,
+        data,
+        token: None,
+        remote: None,
+        caller: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
+    };
     if let Ok(input) = Input::new(&request, SCHEMA, true) {
         let _ = (input.text("text"), input.int("int"), input.bool("bool"), input.seconds("seconds"), input.seconds("signed"));
         let _ = (input.map("map"), input.ints("ints"));

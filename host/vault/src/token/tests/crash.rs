@@ -34,9 +34,11 @@ async fn cut_everywhere(
         let done = Backend::new(store).handle(&request(&caller, Operation::Update, operate.1, data)).await.is_ok();
 
         let clock = Clock::default();
-        let (store, _) = store_over(keys.barrier(memory), clock.clone()).await.unwrap();
+        let barrier = keys.barrier(memory);
+        let (store, policies) = store_over(barrier.clone(), clock.clone()).await.unwrap();
         store.leases.load().await.unwrap();
-        let after = Vault { backend: Backend::new(store.clone()), cubbyhole: store.cubbyhole(), store, clock, root: vault.root.clone() };
+        let (backend, cubbyhole, root) = (Backend::new(store.clone()), store.cubbyhole(), vault.root.clone());
+        let after = Vault { barrier, policies, backend, cubbyhole, store, clock, root };
         check(&after, &tokens, done).await;
         if done {
             return writes;

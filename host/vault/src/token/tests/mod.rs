@@ -1,8 +1,12 @@
 //! The tests of tokens: a store over memory, asked as the core asks it.
 
 mod api;
+mod batch;
 mod crash;
+mod identity;
 mod life;
+mod roles;
+mod tidy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +19,7 @@ use zeroize::Zeroizing;
 use super::{Backend, Caller, Cubbyhole, Parts, Store};
 use crate::barrier::Barrier;
 use crate::engine::Engine;
+use crate::identity::Identities;
 use crate::keyring::Keyring;
 use crate::lease::clock::Clock;
 use crate::logical::{Error, Operation, Request, Response, Result};
@@ -26,6 +31,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A vault's tokens.
 struct Vault {
+    barrier: Arc<Barrier>,
+    policies: Arc<policy::Store>,
     store: Arc<Store>,
     backend: Backend,
     cubbyhole: Arc<dyn Engine>,
@@ -53,10 +60,11 @@ async fn store_over(barrier: Arc<Barrier>, clock: Clock) -> Result<(Arc<Store>, 
     let policies = Arc::new(policy::Store::new(View::new(barrier.clone(), "sys/policy/"), clock.clone()));
     let store = Store::open(Parts {
         cubbyhole: Cubbyhole::new(View::new(barrier.clone(), "logical/cubby-uuid/"), "cubby-uuid"),
-        barrier,
         policies: policies.clone(),
+        identities: Identities::new(Some(View::new(barrier.clone(), "logical/identity-uuid/"))),
         default_lease_ttl: HOUR * 768,
         max_lease_ttl: HOUR * 768,
+        barrier,
         clock,
     })
     .await?;
@@ -70,13 +78,13 @@ impl Vault {
 
     /// Opens, makes a root token, and the policies `p1` (may make tokens) and `p2` (the same with sudo).
     async fn over(barrier: Arc<Barrier>, clock: Clock) -> Vault {
-        let (store, policies) = store_over(barrier, clock.clone()).await.unwrap();
+        let (store, policies) = store_over(barrier.clone(), clock.clone()).await.unwrap();
         policies.ensure_defaults().await.unwrap();
         policies.put("p1", r#"path "auth/token/*" { capabilities = ["create", "update"] }"#).await.unwrap();
         policies.put("p2", r#"path "auth/token/*" { capabilities = ["create", "update", "sudo"] }"#).await.unwrap();
         let root = store.create_root().await.unwrap().1;
         store.leases.load().await.unwrap();
-        Vault { backend: Backend::new(store.clone()), cubbyhole: store.cubbyhole(), store, clock, root }
+        Vault { backend: Backend::new(store.clone()), cubbyhole: store.cubbyhole(), barrier, policies, store, clock, root }
     }
 
     async fn caller(&self, token: &str) -> Result<Arc<Caller>> {
@@ -117,7 +125,17 @@ impl Vault {
 
 fn request(caller: &Arc<Caller>, operation: Operation, path: &str, data: Value) -> Request {
     let Value::Object(data) = data else { panic!("no object") };
-    Request { id: "test".to_owned(), operation, path: path.to_owned(), data, token: None, remote: None, caller: Some(caller.clone()) }
+    Request {
+        id: "test".to_owned(),
+        operation,
+        path: path.to_owned(),
+        data,
+        token: None,
+        remote: None,
+        caller: Some(caller.clone()),
+        wrap_ttl: None,
+        headers: Vec::new(),
+    }
 }
 
 fn text(result: Result<Response>) -> String {

@@ -35,6 +35,7 @@ impl Unsealer {
         if !inner.initialized().await? {
             return Err(Error::bad_request("Vault is not initialized"));
         }
+        inner.check_whole().await?;
         inner.finish_journal().await?;
         match inner.situation(true).await? {
             Situation::Settled { .. } => Ok(None),

@@ -1,0 +1,137 @@
+//! Bodies that do not fit into memory, from a file and into one.
+//!
+//! No time-out: how long it takes depends on how much is stored.
+
+use super::{Client, ClientError, LARGEST_ANSWER, server_of};
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+/// A part of a file, and the most that wait for the server.
+const PART: usize = 1 << 16;
+const WAITING: usize = 16;
+
+/// A file as a body, read as the server takes it.
+struct Upload {
+    parts: mpsc::Receiver<io::Result<Bytes>>,
+    left: u64,
+}
+
+impl Upload {
+    fn of(mut file: File) -> io::Result<Upload> {
+        let left = file.metadata()?.len();
+        let (out, parts) = mpsc::channel(WAITING);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let mut part = vec![0; PART];
+                let read = file.read(&mut part).map(|read| {
+                    part.truncate(read);
+                    Bytes::from(part)
+                });
+                let last = read.as_ref().map_or(true, Bytes::is_empty);
+                if last && read.is_ok() || out.blocking_send(read).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Upload { parts, left })
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let part = std::task::ready!(self.parts.poll_recv(context));
+        if let Some(Ok(part)) = &part {
+            self.left = self.left.saturating_sub(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        }
+        Poll::Ready(part.map(|part| part.map(Frame::data)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl Client {
+    /// Reads what is below `/v1/` into a file.
+    pub(crate) async fn download(&self, path: &str, file: &mut File) -> Result<(), ClientError> {
+        let (method, url) = (Method::GET, self.url(path));
+        let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
+        let request = self.head(&method, &url).and_then(|head| head.body(Full::<Bytes>::default()).map_err(|error| error.to_string()));
+        let response = self.begin(request.map_err(unreachable)?).await.map_err(unreachable)?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refused(method, url, response).await);
+        }
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| unreachable(format!("the answer broke off: {error}")))?;
+            if let Ok(data) = frame.into_data() {
+                file.write_all(&data).map_err(|error| unreachable(format!("what was received could not be written: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a file; gives the answer's JSON, null if there is none.
+    pub(crate) async fn upload(&self, path: &str, file: File) -> Result<Value, ClientError> {
+        let (method, url) = (Method::POST, self.url(path));
+        let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
+        let body = Upload::of(file).map_err(|error| unreachable(error.to_string()))?;
+        let request = self.head(&method, &url).and_then(|head| head.body(body).map_err(|error| error.to_string()));
+        let response = self.begin(request.map_err(unreachable)?).await.map_err(unreachable)?;
+        if !response.status().is_success() {
+            return Err(self.refused(method, url, response).await);
+        }
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await.map_err(|error| unreachable(error.to_string()))?;
+        Ok(serde_json::from_slice(&body.to_bytes()).unwrap_or_default())
+    }
+
+    /// Sends a request on a connection of its own, which ends with the answer's body.
+    async fn begin<B>(&self, request: Request<B>) -> Result<Response<Incoming>, String>
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
+        match &self.tls {
+            Some(tls) => answered(tls.connect(stream).await?, request).await,
+            None => answered(stream, request).await,
+        }
+    }
+
+    async fn refused(&self, method: Method, url: String, response: Response<Incoming>) -> ClientError {
+        let status = response.status();
+        if let Some(active) = response.headers().get(LOCATION).filter(|_| status.is_redirection()).and_then(server_of) {
+            let advice = format!("this server is a standby, and no redirect is followed: ask the active one, with --address={active}");
+            return ClientError::Refused { method, url, status, errors: vec![advice] };
+        }
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+        let answer: Value = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
+        let listed = answer.get("errors").and_then(Value::as_array);
+        let errors = listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        ClientError::Refused { method, url, status, errors }
+    }
+}
+
+async fn answered<S, B>(stream: S, request: Request<B>) -> Result<Response<Incoming>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,126 @@
+//! Which pages of other origins may use this server from a browser: `sys/config/cors`, stored as Vault and OpenBao do.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::core::Core;
+use crate::logical::{Error, Fields, Result};
+use crate::view::View;
+
+/// The entry, below the view.
+const KEY: &str = "cors";
+
+/// Headers that requests of every allowed origin may have.
+const HEADERS: [&str; 10] = [
+    "Content-Type",
+    "Authorization",
+    "X-Vault-Token",
+    "X-Vault-MFA",
+    "X-Vault-No-Request-Forwarding",
+    "X-Vault-Wrap-Format",
+    "X-Vault-Wrap-TTL",
+    "X-Requested-With",
+    "X-Vault-AWS-IAM-Server-ID",
+    "X-Vault-Policy-Override",
+];
+
+/// The settings as they are stored. Members that other servers keep here stay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cors {
+    /// 1 if there are any, as Go's atomic number.
+    enabled: u32,
+    /// The origins, or `*` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lease::entry::null_is_default")]
+    allowed_origins: Vec<String>,
+    /// The headers, of which some are always there.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lease::entry::null_is_default")]
+    allowed_headers: Vec<String>,
+    #[serde(flatten)]
+    other: Fields,
+}
+
+impl Cors {
+    /// Settings with these origins. The error's text is Vault's.
+    pub(crate) fn new(origins: Vec<String>, headers: Vec<String>) -> Result<Cors> {
+        let wrong = |text: &str| Error::Refused(format!("1 error occurred:\n\t* {text}\n\n"));
+        if origins.is_empty() {
+            return Err(wrong("at least one origin or the wildcard must be provided"));
+        }
+        if origins.len() > 1 && origins.iter().any(|origin| origin == "*") {
+            return Err(wrong("to allow all origins the '*' must be the only value for allowed_origins"));
+        }
+        let allowed_headers = HEADERS.iter().map(|name| (*name).to_owned()).chain(headers).collect();
+        Ok(Cors { enabled: 1, allowed_origins: origins, allowed_headers, other: Fields::new() })
+    }
+
+    /// Whether requests of browsers are looked at.
+    pub fn enabled(&self) -> bool {
+        self.enabled == 1
+    }
+
+    /// Whether a page of this origin may ask.
+    pub fn allows(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|allowed| allowed == "*" || allowed == origin)
+    }
+
+    /// The headers that a request may have.
+    pub fn headers(&self) -> &[String] {
+        &self.allowed_headers
+    }
+
+    /// How the API shows them.
+    pub(crate) fn shown(&self) -> Fields {
+        let mut shown = Fields::new();
+        shown.insert("enabled".to_owned(), self.enabled().into());
+        if self.enabled() {
+            shown.insert("allowed_origins".to_owned(), Value::from(self.allowed_origins.clone()));
+            shown.insert("allowed_headers".to_owned(), Value::from(self.allowed_headers.clone()));
+        }
+        shown
+    }
+}
+
+/// The settings in force.
+pub(crate) struct Setting {
+    view: View,
+    /// Held through a change.
+    changing: tokio::sync::Mutex<()>,
+    now: RwLock<Arc<Cors>>,
+}
+
+impl Setting {
+    /// Those that are stored in the view of `sys/config/`.
+    pub(crate) async fn load(view: View) -> Result<Setting> {
+        let now = match view.get(KEY).await? {
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| Error::Damaged(format!("{}{KEY}: not the JSON of settings: {error}", view.prefix())))?,
+            None => Cors::default(),
+        };
+        Ok(Setting { view, changing: tokio::sync::Mutex::default(), now: RwLock::new(Arc::new(now)) })
+    }
+
+    /// As they are.
+    pub(crate) fn now(&self) -> Arc<Cors> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes them.
+    pub(crate) async fn set(&self, cors: Cors) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let mut bytes = serde_json::to_vec(&cors).map_err(|error| Error::Internal(error.to_string()))?;
+        bytes.push(b'\n');
+        self.view.put(KEY, &bytes).await?;
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cors);
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Which pages may use this server from a browser; none while it does not answer requests.
+    pub fn cors(&self) -> Option<Arc<Cors>> {
+        self.active().ok().map(|active| active.cors.now()).filter(|cors| cors.enabled())
+    }
+}

@@ -1,0 +1,178 @@
+//! `sys/wrapping/*`, and the wrapping of answers.
+//!
+//! The rule: an answer that is to be wrapped leaves only as the token of its wrapping, after that is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{Call, object, params, unsupported_path};
+use crate::core::Active;
+use crate::envelope;
+use crate::logical::{Auth, Error, Fields, Operation, Request, Response, Result, WrapInfo};
+use crate::token::{Entry, Store, invalid_wrapping};
+
+const LOOKUP: &str = "sys/wrapping/lookup";
+
+/// The path of a request whose answer may have to be wrapped.
+pub(crate) fn path(request: &Request) -> Option<String> {
+    (request.wrap_ttl.is_some() || concerns(&request.path)).then(|| request.path.clone())
+}
+
+/// Whether the path is about a wrapped answer, by its token in the body or, where there is none, by the one that the request came with.
+pub(crate) fn concerns(path: &str) -> bool {
+    path.strip_prefix("sys/wrapping/").is_some_and(|verb| matches!(verb, "lookup" | "rewrap" | "unwrap"))
+}
+
+/// The token that such a request is about, and whether it is another than the one that it came with.
+fn named(data: &Fields, token: Option<&Zeroizing<String>>) -> Result<(Zeroizing<String>, bool)> {
+    if let Some(named) = params::text(data, "token")?.filter(|named| !named.is_empty()) {
+        return Ok((Zeroizing::new(named), true));
+    }
+    match token.filter(|token| !token.is_empty()) {
+        Some(token) => Ok((token.clone(), false)),
+        None => Err(Error::Forbidden("error validating wrapping token: token is empty".to_owned())),
+    }
+}
+
+/// Refuses requests about what is not wrapped, before the request counts as a use of any token. `request.path` is from the API's root.
+pub(crate) async fn check(active: &Active, request: &Request) -> Result<()> {
+    let (token, _) = named(&request.data, request.token.as_ref())?;
+    active.tokens.wrapping_token(&token).await.map(drop)
+}
+
+/// Whether it is answered to everybody who has the wrapping's token, and uses up none.
+pub(crate) fn is_lookup(path: &str) -> bool {
+    path == LOOKUP
+}
+
+/// `sys/wrapping/lookup`.
+pub(crate) async fn lookup(active: &Active, request: &Request) -> Result<Response> {
+    if !matches!(request.operation, Operation::Read | Operation::Create | Operation::Update) {
+        return Err(Error::UnsupportedOperation);
+    }
+    let (token, _) = named(&request.data, request.token.as_ref())?;
+    let entry = active.tokens.wrapping_token(&token).await?;
+    let (ttl, time, path) = active.tokens.wrapped_info(&entry).await?;
+    let mut data = Fields::new();
+    for (name, value) in [
+        ("creation_ttl", ttl.map(|ttl| ttl.as_secs().into())),
+        ("creation_time", time.map(Value::from)),
+        ("creation_path", path.map(Value::from)),
+    ] {
+        if let Some(value) = value {
+            data.insert(name.to_owned(), value);
+        }
+    }
+    Ok(Response::data(data))
+}
+
+/// The others; `verb` is what follows `sys/wrapping/`.
+pub(super) async fn handle(call: &Call<'_>, verb: &str, request: &Request) -> Result<Response> {
+    let writes = matches!(request.operation, Operation::Create | Operation::Update);
+    match verb {
+        "wrap" if writes => match request.wrap_ttl {
+            Some(_) => Ok(Response::data(request.data.clone())),
+            None => Err(Error::bad_request("endpoint requires response wrapping to be used")),
+        },
+        "unwrap" if writes => unwrapped(&take(call, request).await?.0),
+        "rewrap" if writes => {
+            let (raw, ttl, path) = take(call, request).await?;
+            let ttl = ttl.filter(|ttl| !ttl.is_zero()).ok_or_else(|| Error::bad_request("could not look up the wrapping's TTL"))?;
+            let meant = WrapInfo { ttl, creation_path: path.unwrap_or_default(), ..WrapInfo::default() };
+            Ok(Response { raw: Some(raw), wrap_info: Some(Box::new(meant)), ..Response::empty() })
+        }
+        "wrap" | "unwrap" | "rewrap" => Err(Error::UnsupportedOperation),
+        _ => Err(unsupported_path()),
+    }
+}
+
+/// The wrapped body, its TTL and its path; its token is used up.
+async fn take(call: &Call<'_>, request: &Request) -> Result<(Zeroizing<String>, Option<Duration>, Option<String>)> {
+    let tokens = &call.active.tokens;
+    let (token, other) = named(&request.data, request.token.as_ref())?;
+    if !other {
+        // It came with the request, which has used it up, and is revoked after it.
+        return read(tokens, &call.caller.entry).await;
+    }
+    let entry = tokens.wrapping_token(&token).await?;
+    tokens.claim(&entry).await?;
+    let taken = read(tokens, &entry).await;
+    let revoked = tokens.revoke(&entry.id).await;
+    let taken = taken?;
+    revoked.map(|()| taken)
+}
+
+async fn read(tokens: &Store, entry: &Entry) -> Result<(Zeroizing<String>, Option<Duration>, Option<String>)> {
+    if !entry.policies.iter().any(|policy| policy == crate::policy::RESPONSE_WRAPPING) {
+        return Err(invalid_wrapping());
+    }
+    let (ttl, _, path) = tokens.wrapped_info(entry).await?;
+    Ok((tokens.wrapped(entry).await?, ttl, path))
+}
+
+/// The answer that a body was.
+fn unwrapped(body: &Zeroizing<String>) -> Result<Response> {
+    let damaged = || Error::Damaged("a wrapped answer is not the JSON of one".to_owned());
+    let envelope: Fields = serde_json::from_str(body).map_err(|_| damaged())?;
+    let inner = |name: &str| envelope.get("data").and_then(|data| data.get(name));
+    let Some(status) = inner("http_status_code") else { return Ok(Response { raw: Some(body.clone()), ..Response::empty() }) };
+    let status = status.as_u64().and_then(|status| u16::try_from(status).ok()).ok_or_else(damaged)?;
+    // Go writes bytes in base 64.
+    let plain = |text: &str| STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| text.to_owned());
+    let raw = inner("http_raw_body").and_then(Value::as_str).map(plain);
+    Ok(Response { raw: raw.map(Zeroizing::new), status: Some(status), ..Response::empty() })
+}
+
+/// Wraps an answer whose request wants that, or that is one of `rewrap`; any other stays as it is. `path` is from the API's root.
+pub(crate) async fn wrap(active: &Arc<Active>, id: &str, path: &str, ttl: Option<Duration>, response: Response) -> Result<Response> {
+    let meant = match (&response.wrap_info, ttl) {
+        // The shorter of the two counts.
+        (Some(meant), ttl) => WrapInfo { ttl: ttl.map_or(meant.ttl, |ttl| ttl.min(meant.ttl)), ..(**meant).clone() },
+        (None, Some(ttl)) if !envelope::is_empty(&response) => WrapInfo { ttl, creation_path: path.to_owned(), ..WrapInfo::default() },
+        _ => return Ok(response),
+    };
+    let wrapped_accessor = response.auth.as_ref().map(|auth| auth.accessor.clone()).unwrap_or_default();
+    let body = envelope::to_wrap(id, &response)?;
+    let wrapped = active.tokens.wrap(path, &body, WrapInfo { wrapped_accessor, ..meant }).await?;
+    Ok(Response { wrap_info: Some(Box::new(wrapped)), warnings: response.warnings, ..Response::empty() })
+}
+
+/// What the audit log shows of an answer that was unwrapped: the members of its envelope.
+pub(crate) fn opened(raw: &str) -> Response {
+    let Ok(mut envelope) = serde_json::from_str::<Fields>(raw) else { return Response::data(object([("http_raw_body", raw.into())])) };
+    let mut response = Response::empty();
+    if let Some(Value::Object(data)) = envelope.remove("data") {
+        response.data = Some(data);
+    }
+    if let Some(Value::Object(auth)) = envelope.remove("auth") {
+        response.auth = Some(Box::new(auth_of(&auth)));
+    }
+    response.warnings = envelope.get("warnings").map(texts).unwrap_or_default();
+    response
+}
+
+fn auth_of(auth: &Fields) -> Auth {
+    let text = |name: &str| auth.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let list = |name: &str| auth.get(name).map(texts).unwrap_or_default();
+    Auth {
+        client_token: Zeroizing::new(text("client_token")),
+        accessor: text("accessor"),
+        policies: list("policies"),
+        token_policies: list("token_policies"),
+        metadata: auth.get("metadata").and_then(Value::as_object).cloned(),
+        lease_duration: Duration::from_secs(auth.get("lease_duration").and_then(Value::as_u64).unwrap_or_default()),
+        num_uses: auth.get("num_uses").and_then(Value::as_i64).unwrap_or_default(),
+        entity_id: text("entity_id"),
+        token_type: text("token_type"),
+        ..Auth::default()
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
