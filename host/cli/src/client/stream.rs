@@ -39,8 +39,9 @@ impl Upload {
                     part.truncate(read);
                     Bytes::from(part)
                 });
-                let last = read.as_ref().map_or(true, Bytes::is_empty);
-                if last && read.is_ok() || out.blocking_send(read).is_err() || last {
+                let end = matches!(&read, Ok(part) if part.is_empty());
+                let failed = read.is_err();
+                if end || out.blocking_send(read).is_err() || failed {
                     return;
                 }
             }

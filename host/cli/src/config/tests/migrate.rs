@@ -54,7 +54,7 @@ fn raft_is_recognised_in_any_case_with_what_the_guide_writes() {
 fn ends_are_read_as_a_servers_storage_and_share_the_blocks_beside_them() {
     let config = load(
         "plugin_directory = \"/p\"\nlog_level = \"debug\"\nplugin \"storage\" \"etcd\" { sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\" }\n\
-         storage_source \"etcd\" { prefix = \"x\" }\nstorage_destination \"dynamodb\" { table = \"t\" region = \"eu-west-1\" ha_enabled = \"true\" max_parallel = \"7\" }",
+         storage_source \"etcd\" { prefix = \"x\" }\nstorage_destination \"dynamodb\" { table = \"vault\" region = \"eu-west-1\" ha_enabled = \"true\" max_parallel = \"7\" }",
     )
     .unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
