@@ -186,7 +186,7 @@ fn version(text: &str) -> Result<(u8, TlsVersion), String> {
     }
 }
 
-/// Whether what this switch closes is closed, as it is unless configured. OpenBao does the same; Vault has no such switch and leaves it open.
+/// Whether what this switch closes is closed. It is open unless configured, as in Vault, which has no such switch; OpenBao has it closed.
 fn closed(file: &Source, body: &Object, name: &str) -> Result<bool, ConfigError> {
     Ok(file.value(body, name, Value::boolean)?.is_some_and(|(closed, _)| closed))
 }
