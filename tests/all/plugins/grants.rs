@@ -179,7 +179,7 @@ fn a_foreign_storage_has_one_port_of_etcd_and_no_more() {
     assert_eq!(traced(&server, "GET", "secret/data/app/db", "", trace).0, 200);
     let spans = spans_of(&collector, &server, trace);
     let sent = spans.iter().find(|span| span.name == "http request").unwrap_or_else(|| panic!("no request is shown: {spans:#?}"));
-    let shown = ["backend", "server.address", "http.request.method", "http.response.status_code"].map(|name| sent.is(name));
-    assert_eq!(shown, ["etcd", asked.as_str(), "POST", "int 200"]);
+    let shown = ["backend", "server.address", "server.port", "http.request.method", "http.response.status_code"].map(|name| sent.is(name));
+    assert_eq!(shown, ["etcd", "127.0.0.1", &format!("int {}", etcd.port()), "POST", "int 200"]);
     assert!(spans.iter().any(|span| span.id == sent.parent && span.name == "guest call"), "{spans:#?}");
 }
