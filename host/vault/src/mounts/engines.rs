@@ -58,7 +58,9 @@ impl Engines {
                 let view = self.root.sub(&entry.storage_prefix());
                 ("aws", Handler::Engine(Arc::new(Aws::new(view, self.sts.clone()))))
             }
-            ("mounts", "identity") => return Ok(self.refused(entry, "this server has no API for identities; it reads them for the policies of tokens")),
+            ("mounts", "identity") => {
+                return Ok(self.refused(entry, "this server has no API for identities; it reads them for the policies of tokens"));
+            }
             (_, kind) => return Ok(self.refused(entry, &format!("this server does not offer engines of type {kind:?}"))),
         };
         Ok(Mount { entry: entry.clone(), handler, label, gate: Arc::default(), meters: Arc::default() })
