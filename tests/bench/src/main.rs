@@ -7,6 +7,7 @@ mod dynamodb;
 mod filesystem;
 mod grpc;
 mod load;
+mod migrate;
 mod process;
 mod row;
 mod runtime;
@@ -32,7 +33,7 @@ struct Arguments {
     /// Fewer rounds, with more noise
     #[arg(long)]
     quick: bool,
-    /// Only these groups: runtime, filesystem, dynamodb, seal, server, start
+    /// Only these groups: runtime, filesystem, dynamodb, seal, server, start, migrate
     #[arg(long)]
     only: Vec<String>,
 }
@@ -118,8 +119,12 @@ fn main() -> Result<()> {
         eprintln!("measuring: start");
         rows.push(tokio.block_on(server::start(&bench)).context("start")?);
     }
+    if wanted("migrate") {
+        eprintln!("measuring: migrate");
+        rows.extend(tokio.block_on(migrate::measure(&bench)).context("migrate")?);
+    }
     if rows.is_empty() {
-        bail!("no group is called {:?}: runtime, filesystem, dynamodb, seal, server, start", arguments.only);
+        bail!("no group is called {:?}: runtime, filesystem, dynamodb, seal, server, start, migrate", arguments.only);
     }
     row::print(&rows);
     if let Some(path) = arguments.json {
