@@ -59,7 +59,7 @@ impl Engines {
                 ("aws", Handler::Engine(Arc::new(Aws::new(view, self.sts.clone()))))
             }
             ("mounts", "identity") => {
-                return Ok(self.refused(entry, "this server has no API for identities; it reads them for the policies of tokens"));
+                return Ok(self.refused(entry, "this server does not offer the API of identities; it reads them for policies"));
             }
             (_, kind) => return Ok(self.refused(entry, &format!("this server does not offer engines of type {kind:?}"))),
         };
