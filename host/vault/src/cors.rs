@@ -1,16 +1,16 @@
 //! Which pages of other origins may use this server from a browser: `sys/config/cors`, stored as Vault and OpenBao do.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::core::Core;
-use crate::logical::{Error, Fields, Result};
-use crate::view::View;
+use crate::logical::{Error, Fields, Result, one_error};
 
-/// The entry, below the view.
-const KEY: &str = "cors";
+/// Where they are stored.
+pub(crate) const VIEW: &str = "sys/config/";
+pub(crate) const KEY: &str = "cors";
 
 /// Headers that requests of every allowed origin may have.
 const HEADERS: [&str; 10] = [
@@ -26,7 +26,7 @@ const HEADERS: [&str; 10] = [
     "X-Vault-Policy-Override",
 ];
 
-/// The settings as they are stored. Members that other servers keep here stay.
+/// The settings as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cors {
@@ -38,14 +38,12 @@ pub struct Cors {
     /// The headers, of which some are always there.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lease::entry::null_is_default")]
     allowed_headers: Vec<String>,
-    #[serde(flatten)]
-    other: Fields,
 }
 
 impl Cors {
     /// Settings with these origins. The error's text is Vault's.
     pub(crate) fn new(origins: Vec<String>, headers: Vec<String>) -> Result<Cors> {
-        let wrong = |text: &str| Error::Refused(format!("1 error occurred:\n\t* {text}\n\n"));
+        let wrong = |text: &str| Error::Refused(one_error(text));
         if origins.is_empty() {
             return Err(wrong("at least one origin or the wildcard must be provided"));
         }
@@ -53,7 +51,7 @@ impl Cors {
             return Err(wrong("to allow all origins the '*' must be the only value for allowed_origins"));
         }
         let allowed_headers = HEADERS.iter().map(|name| (*name).to_owned()).chain(headers).collect();
-        Ok(Cors { enabled: 1, allowed_origins: origins, allowed_headers, other: Fields::new() })
+        Ok(Cors { enabled: 1, allowed_origins: origins, allowed_headers })
     }
 
     /// Whether requests of browsers are looked at.
@@ -80,41 +78,6 @@ impl Cors {
             shown.insert("allowed_headers".to_owned(), Value::from(self.allowed_headers.clone()));
         }
         shown
-    }
-}
-
-/// The settings in force.
-pub(crate) struct Setting {
-    view: View,
-    /// Held through a change.
-    changing: tokio::sync::Mutex<()>,
-    now: RwLock<Arc<Cors>>,
-}
-
-impl Setting {
-    /// Those that are stored in the view of `sys/config/`.
-    pub(crate) async fn load(view: View) -> Result<Setting> {
-        let now = match view.get(KEY).await? {
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Error::Damaged(format!("{}{KEY}: not the JSON of settings: {error}", view.prefix())))?,
-            None => Cors::default(),
-        };
-        Ok(Setting { view, changing: tokio::sync::Mutex::default(), now: RwLock::new(Arc::new(now)) })
-    }
-
-    /// As they are.
-    pub(crate) fn now(&self) -> Arc<Cors> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Changes them.
-    pub(crate) async fn set(&self, cors: Cors) -> Result<()> {
-        let _changing = self.changing.lock().await;
-        let mut bytes = serde_json::to_vec(&cors).map_err(|error| Error::Internal(error.to_string()))?;
-        bytes.push(b'\n');
-        self.view.put(KEY, &bytes).await?;
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cors);
-        Ok(())
     }
 }
 

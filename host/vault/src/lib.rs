@@ -23,6 +23,7 @@ pub(crate) mod mounts;
 pub mod policy;
 pub mod seal;
 pub mod secret;
+pub(crate) mod setting;
 pub mod shamir;
 pub(crate) mod system;
 #[cfg(test)]

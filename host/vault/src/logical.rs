@@ -184,6 +184,11 @@ impl Response {
         Response { data: Some(data), ..Response::default() }
     }
 
+    /// The same with the data's members at the top of the envelope too.
+    pub(crate) fn flat(data: Fields) -> Response {
+        Response { flatten: true, ..Response::data(data) }
+    }
+
     /// An answer to a list: `keys`, or not found if there are none.
     pub fn list(names: Vec<String>) -> Result<Response> {
         if names.is_empty() {
@@ -207,6 +212,11 @@ pub fn wrap_ttl(text: &str) -> std::result::Result<Option<Duration>, String> {
     let nanoseconds = crate::kv::duration::parse(&Value::from(text))?.unwrap_or_default();
     let nanoseconds = u64::try_from(nanoseconds).map_err(|_| "requested wrap ttl cannot be negative".to_owned())?;
     Ok(Some(Duration::from_nanos(nanoseconds)).filter(|ttl| !ttl.is_zero()))
+}
+
+/// How Vault prints a list of errors that has one.
+pub fn one_error(text: impl fmt::Display) -> String {
+    format!("1 error occurred:\n\t* {text}\n\n")
 }
 
 /// A result with the vault's [`Error`].
@@ -278,6 +288,11 @@ impl Error {
     /// Shorthand for [`Error::BadRequest`].
     pub fn bad_request(text: impl Into<String>) -> Error {
         Error::BadRequest(text.into())
+    }
+
+    /// The error of a path that no engine has.
+    pub(crate) fn unsupported_path() -> Error {
+        Error::NoRoute(one_error("unsupported path"))
     }
 }
 

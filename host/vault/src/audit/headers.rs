@@ -1,20 +1,26 @@
 //! Which headers of requests are recorded: `sys/config/auditing/request-headers`, stored as Vault and OpenBao do.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::core::Core;
-use crate::logical::{Error, Fields, Result};
-use crate::view::View;
+use crate::setting::Setting;
 
-/// The entry, below the view.
-const KEY: &str = "audited-headers";
+/// Where they are stored.
+pub(super) const VIEW: &str = "sys/audited-headers-config/";
+pub(super) const KEY: &str = "audited-headers";
+
+/// The headers that the operator wants in the log.
+pub(crate) type Headers = Setting<Wanted>;
 
 /// Names of headers, in lower case, and whether their values are recorded as hashes.
-pub(crate) type Wanted = BTreeMap<String, bool>;
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<String, Stored>", into = "BTreeMap<String, Stored>")]
+pub struct Wanted(BTreeMap<String, bool>);
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -22,57 +28,47 @@ struct Stored {
     hmac: bool,
 }
 
-/// The headers that the operator wants in the log.
-pub(crate) struct Headers {
-    view: View,
-    /// Held through a change.
-    changing: tokio::sync::Mutex<()>,
-    wanted: RwLock<Arc<Wanted>>,
+impl From<BTreeMap<String, Stored>> for Wanted {
+    fn from(stored: BTreeMap<String, Stored>) -> Wanted {
+        Wanted(stored.into_iter().map(|(name, stored)| (name.to_lowercase(), stored.hmac)).collect())
+    }
 }
 
-impl Headers {
-    /// Those that are stored in the view of `sys/audited-headers-config/`.
-    pub(super) async fn load(view: View) -> Result<Headers> {
-        let stored: BTreeMap<String, Stored> = match view.get(KEY).await? {
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Error::Damaged(format!("{}{KEY}: not the JSON of audited headers: {error}", view.prefix())))?,
-            None => BTreeMap::new(),
-        };
-        let wanted = stored.into_iter().map(|(name, stored)| (name.to_lowercase(), stored.hmac)).collect();
-        Ok(Headers { view, changing: tokio::sync::Mutex::default(), wanted: RwLock::new(Arc::new(wanted)) })
+impl From<Wanted> for BTreeMap<String, Stored> {
+    fn from(wanted: Wanted) -> BTreeMap<String, Stored> {
+        wanted.0.into_iter().map(|(name, hmac)| (name, Stored { hmac })).collect()
     }
+}
 
-    /// All of them.
-    pub(crate) fn wanted(&self) -> Arc<BTreeMap<String, bool>> {
-        self.wanted.read().unwrap_or_else(PoisonError::into_inner).clone()
+impl Deref for Wanted {
+    type Target = BTreeMap<String, bool>;
+
+    fn deref(&self) -> &BTreeMap<String, bool> {
+        &self.0
+    }
+}
+
+impl Wanted {
+    /// Records a header from now on, or, with none, no more.
+    pub(crate) fn set(&mut self, name: &str, hashed: Option<bool>) {
+        let name = name.to_lowercase();
+        match hashed {
+            Some(hashed) => drop(self.0.insert(name, hashed)),
+            None => drop(self.0.remove(&name)),
+        }
     }
 
     /// How the API shows one.
     pub(crate) fn shown(hashed: bool) -> serde_json::Value {
         json!({ "hmac": hashed })
     }
-
-    /// Records a header from now on, or, with none, no more.
-    pub(crate) async fn set(&self, name: &str, hashed: Option<bool>) -> Result<()> {
-        let _changing = self.changing.lock().await;
-        let mut wanted = (*self.wanted()).clone();
-        match hashed {
-            Some(hashed) => drop(wanted.insert(name.to_lowercase(), hashed)),
-            None => drop(wanted.remove(&name.to_lowercase())),
-        }
-        let stored: Fields = wanted.iter().map(|(name, hashed)| (name.clone(), Headers::shown(*hashed))).collect();
-        let bytes = serde_json::to_vec(&stored).map_err(|error| Error::Internal(error.to_string()))?;
-        self.view.put(KEY, &bytes).await?;
-        *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(wanted);
-        Ok(())
-    }
 }
 
 impl Core {
     /// The headers of requests that are recorded, in lower case; none if nothing is.
-    pub fn audited_headers(&self) -> Option<Arc<BTreeMap<String, bool>>> {
+    pub fn audited_headers(&self) -> Option<Arc<Wanted>> {
         let active = self.active().ok()?;
-        let wanted = active.audit.headers().wanted();
+        let wanted = active.audit.headers().now();
         (!wanted.is_empty() && !active.audit.devices().is_empty()).then_some(wanted)
     }
 }

@@ -34,7 +34,7 @@ use crate::measure;
 use crate::mounts::{Entry, options_value};
 use crate::view::View;
 use device::Device;
-pub(crate) use headers::Headers;
+pub(crate) use headers::{Headers, Wanted};
 use record::{Record, Stage};
 use settings::Settings;
 use table::{API, CONFIGURED, Tables};
@@ -116,7 +116,7 @@ impl Audit {
     /// configuration cannot be used, or none of all that there are.
     pub(crate) async fn open(root: View, options: AuditOptions) -> Result<Audit> {
         let tables = Tables::load(&root).await?;
-        let headers = Headers::load(root.sub("sys/audited-headers-config/")).await?;
+        let headers = Headers::load(root.sub(headers::VIEW), headers::KEY).await?;
         let audit = Audit { root, headers, options, tables: tokio::sync::Mutex::new(tables), devices: RwLock::default() };
         let mut tables = audit.tables.lock().await;
         let mut devices = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::headers::Wanted;
 use crate::crypto;
-use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::logical::{Error, Fields, Operation, Request, Response, Result, one_error};
 use crate::mounts::Mount;
 
 /// A request.
@@ -97,12 +97,12 @@ impl Stage<'_> {
             Stage::Response(Ok(_)) => None,
             Stage::Response(Err(error)) => match error {
                 Error::NotFound | Error::WrongMethod => None,
-                Error::BadRequest(_) | Error::TooLarge(_) => Some(one("invalid request")),
-                Error::PermissionDenied | Error::Forbidden(_) => Some(one("permission denied")),
+                Error::BadRequest(_) | Error::TooLarge(_) => Some(one_error("invalid request")),
+                Error::PermissionDenied | Error::Forbidden(_) => Some(one_error("permission denied")),
                 Error::NoRoute(text) if is_list(text) => Some(text.clone()),
-                Error::NoRoute(_) => Some(one("unsupported path")),
-                Error::UnsupportedOperation => Some(one("unsupported operation")),
-                other => Some(one(&words(other))),
+                Error::NoRoute(_) => Some(one_error("unsupported path")),
+                Error::UnsupportedOperation => Some(one_error("unsupported operation")),
+                other => Some(one_error(words(other))),
             },
         }
     }
@@ -133,9 +133,4 @@ fn words(error: &Error) -> String {
 
 fn is_list(text: &str) -> bool {
     text.starts_with("1 error occurred:")
-}
-
-/// How Vault writes a list of one error.
-fn one(text: &str) -> String {
-    format!("1 error occurred:\n\t* {text}\n\n")
 }

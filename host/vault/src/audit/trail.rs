@@ -30,7 +30,7 @@ impl Trail {
         }
         let routes = active.mounts.routes();
         let mount = routes.find(&request.path).map(|(mount, _)| mount.clone());
-        let record = Record::of(request, mount, active.mounts.running_version(), active.audit.headers().wanted());
+        let record = Record::of(request, mount, active.mounts.running_version(), active.audit.headers().now());
         Trail(Some(Box::new(Recording { audit: active.audit.clone(), record, begun: false })))
     }
 
@@ -81,8 +81,10 @@ impl Trail {
             recording.audit.write(&recording.record, Stage::Request(outcome.as_ref().err())).await?;
         }
         if !recording.record.last {
-            let opened = outcome.as_ref().ok().and_then(|response| response.raw.as_deref().zip(response.wrap_info.is_none().then_some(())));
-            let opened = opened.map(|(raw, ())| Ok(wrapping::opened(raw)));
+            let opened = match &outcome {
+                Ok(Response { raw: Some(raw), wrap_info: None, .. }) => Some(Ok(wrapping::opened(raw))),
+                _ => None,
+            };
             recording.audit.write(&recording.record, Stage::Response(opened.as_ref().unwrap_or(&outcome))).await?;
         }
         outcome

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::logical::{Error, Request, Result};
+use crate::logical::{Error, Request, Result, one_error};
 use crate::token::cidr;
 
 /// A network's base and how many of its bits count.
@@ -39,8 +39,7 @@ pub(crate) fn allow(networks: &[String], request: &Request) -> Result<bool> {
     if networks.is_empty() {
         return Ok(true);
     }
-    let remote =
-        request.remote.ok_or_else(|| Error::Refused("1 error occurred:\n\t* failed to get connection information\n\n".to_owned()))?;
+    let remote = request.remote.ok_or_else(|| Error::Refused(one_error("failed to get connection information")))?;
     Ok(cidr::holds(networks, remote.ip()))
 }
 

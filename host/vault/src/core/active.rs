@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::Options;
 use super::boot::{self, Cluster};
@@ -15,6 +14,7 @@ use crate::lease::clock::Clock;
 use crate::logical::{Error, Result};
 use crate::measure;
 use crate::mounts::{Engines, Mounts, Tables};
+use crate::setting::Setting;
 use crate::token::{Backend, Cubbyhole, Parts};
 use crate::view::View;
 use crate::{cors, policy, token};
@@ -26,7 +26,7 @@ pub(crate) struct Active {
     pub(crate) policies: Arc<policy::Store>,
     pub(crate) tokens: Arc<token::Store>,
     pub(crate) audit: Arc<Audit>,
-    pub(crate) cors: cors::Setting,
+    pub(crate) cors: Setting<cors::Cors>,
     /// What of the store is kept for another server.
     pub(crate) kept: Kept,
     /// Moves of mounts that were asked for, by their ids: from, to. They are done by the time the id is known.
@@ -52,14 +52,14 @@ impl Active {
         let identities = tables.entries().find(|entry| entry.table == "mounts" && entry.kind == "identity");
         let identities = identities.filter(|entry| !entry.uuid.is_empty()).map(|entry| view(&entry.storage_prefix()));
         let ttls = tables.entries().find(|entry| entry.api_path() == "auth/token/").map(|entry| entry.config.clone()).unwrap_or_default();
-        let or_server = |ttl: u64, server: Duration| if ttl == 0 { server } else { Duration::from_nanos(ttl) };
+        let (default_lease_ttl, max_lease_ttl) = ttls.lease_ttls(options.default_lease_ttl, options.max_lease_ttl);
         let tokens = token::Store::open(Parts {
             barrier: barrier.clone(),
             policies: policies.clone(),
             identities: Identities::new(identities),
             cubbyhole: Cubbyhole::new(view(&cubbyhole.storage_prefix()), cubbyhole.uuid.as_str()),
-            default_lease_ttl: or_server(ttls.default_lease_ttl, options.default_lease_ttl),
-            max_lease_ttl: or_server(ttls.max_lease_ttl, options.max_lease_ttl),
+            default_lease_ttl,
+            max_lease_ttl,
             clock,
         })
         .await?;
@@ -77,7 +77,7 @@ impl Active {
         let logins: Arc<dyn token::Logins> = mounts.clone();
         tokens.set_logins(Arc::downgrade(&logins));
         let kept = Kept::find(&view(""), &mounts.routes()).await?;
-        let cors = cors::Setting::load(view("sys/config/")).await?;
+        let cors = Setting::load(view(cors::VIEW), cors::KEY).await?;
         tokens.start();
         Ok(Active { cluster, mounts, policies, tokens, audit, cors, kept, remounts: Mutex::default() })
     }

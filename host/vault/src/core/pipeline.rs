@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Active, Core, to_the_end};
 use crate::audit::Trail;
-use crate::logical::{Error, Operation, Request, Response, Result};
+use crate::logical::{Error, Operation, Request, Response, Result, one_error};
 use crate::measure;
 use crate::mounts::{Handler, no_route};
 use crate::system;
@@ -274,7 +274,7 @@ fn may(caller: &Caller, path: &str, request: &Request) -> bool {
 
 /// The error of a request that the token's policies do not allow. Its text is not that of a token that does not count.
 fn denied_by_policy() -> Error {
-    Error::Forbidden("1 error occurred:\n\t* permission denied\n\n".to_owned())
+    Error::Forbidden(one_error("permission denied"))
 }
 
 async fn authorized(active: &Arc<Active>, request: &Request, trail: &mut Trail) -> Result<()> {

@@ -86,8 +86,7 @@ impl Engines {
 
     /// How long a lease of the mount lives if nobody says otherwise, and at most.
     pub(super) fn lease_ttls(&self, entry: &Entry) -> (Duration, Duration) {
-        let or_server = |ttl: u64, server: Duration| if ttl == 0 { server } else { Duration::from_nanos(ttl) };
-        (or_server(entry.config.default_lease_ttl, self.default_lease_ttl), or_server(entry.config.max_lease_ttl, self.max_lease_ttl))
+        entry.config.lease_ttls(self.default_lease_ttl, self.max_lease_ttl)
     }
 
     /// The same, except that a mount whose stored state is damaged is refused, and not a reason to stay sealed.

@@ -219,6 +219,12 @@ impl Config {
         info
     }
 
+    /// How long a lease lives if nobody says otherwise, and at most, with the server's times where the mount sets none.
+    pub(crate) fn lease_ttls(&self, default: Duration, max: Duration) -> (Duration, Duration) {
+        let or_server = |ttl: u64, server: Duration| if ttl == 0 { server } else { Duration::from_nanos(ttl) };
+        (or_server(self.default_lease_ttl, default), or_server(self.max_lease_ttl, max))
+    }
+
     /// The members that are shown only if they are set, by `sys/mounts` and `tune` alike.
     pub(crate) fn lists(&self, info: &mut Fields) {
         if !self.listing_visibility.is_empty() {

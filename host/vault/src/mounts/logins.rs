@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::router::Handler;
 use super::{Mounts, no_route};
 use crate::auth::{Login, LoginLease};
-use crate::logical::{Error, Result};
+use crate::logical::{Error, Result, one_error};
 use crate::token::{Logins, Source};
 
 impl Mounts {
@@ -38,7 +38,7 @@ impl Logins for Mounts {
             Handler::Engine(engine) => {
                 let login = engine.renew(lease).await.map_err(|error| match error {
                     // Nothing that the client can change.
-                    Error::BadRequest(text) => Error::Refused(format!("1 error occurred:\n\t* failed to renew entry: {text}\n\n")),
+                    Error::BadRequest(text) => Error::Refused(one_error(format_args!("failed to renew entry: {text}"))),
                     other => other,
                 })?;
                 Ok((login, self.source(&mount.entry)))

@@ -1,6 +1,6 @@
 //! `sys/audit` and `sys/audit-hash`: the audit devices.
 
-use super::{Call, object, params, unsupported_path};
+use super::{Call, object, params};
 use crate::audit::Declared;
 use crate::logical::{Error, Operation, Request, Response, Result};
 
@@ -8,8 +8,8 @@ use crate::logical::{Error, Operation, Request, Response, Result};
 pub(super) async fn devices(call: &Call<'_>, path: &str, request: &Request) -> Result<Response> {
     let audit = &call.active.audit;
     match (path, request.operation) {
-        (_, Operation::List) => Err(unsupported_path()),
-        ("", Operation::Read) => Ok(Response { flatten: true, ..Response::data(audit.list().await) }),
+        (_, Operation::List) => Err(Error::unsupported_path()),
+        ("", Operation::Read) => Ok(Response::flat(audit.list().await)),
         ("", _) | (_, Operation::Read | Operation::Patch) => Err(Error::UnsupportedOperation),
         (path, Operation::Delete) => audit.disable(path).await.map(|()| Response::empty()),
         (path, Operation::Create | Operation::Update) => {
@@ -29,11 +29,11 @@ pub(super) async fn devices(call: &Call<'_>, path: &str, request: &Request) -> R
 /// `sys/audit-hash/NAME`: what stands for a text in a device's file.
 pub(super) fn hash(call: &Call<'_>, path: &str, request: &Request) -> Result<Response> {
     match (path, request.operation) {
-        ("", _) | (_, Operation::List) => Err(unsupported_path()),
+        ("", _) | (_, Operation::List) => Err(Error::unsupported_path()),
         (path, Operation::Create | Operation::Update) => {
             let input = params::required(&request.data, "input", "the \"input\" parameter is empty")?;
             let hash = call.active.audit.hash(path, &input)?;
-            Ok(Response { flatten: true, ..Response::data(object([("hash", hash.into())])) })
+            Ok(Response::flat(object([("hash", hash.into())])))
         }
         _ => Err(Error::UnsupportedOperation),
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Call, params};
-use crate::logical::{Error, Fields, Request, Response, Result};
+use crate::logical::{Error, Fields, Request, Response, Result, one_error};
 use crate::policy::Acl;
 
 /// Answers a write to one of the three, by its name.
 pub(super) async fn handle(call: &Call<'_>, which: &str, request: &Request) -> Result<Response> {
     let data = &request.data;
-    let one = |text: &str| Error::bad_request(format!("1 error occurred:\n\t* {text}\n\n"));
+    let one = |text: &str| Error::BadRequest(one_error(text));
     let acl: Arc<Acl> = match which {
         "capabilities-self" => call.caller.acl.clone(),
         "capabilities-accessor" => {
@@ -35,5 +35,5 @@ pub(super) async fn handle(call: &Call<'_>, which: &str, request: &Request) -> R
     if let [path] = paths.as_slice() {
         answer.insert("capabilities".to_owned(), acl.capabilities(path).into());
     }
-    Ok(Response { flatten: true, ..Response::data(answer) })
+    Ok(Response::flat(answer))
 }

@@ -1,7 +1,7 @@
 //! `sys/config/…`: origins of browsers, headers for the audit log; and what this server has no use for.
 
-use super::{Call, object, params, unsupported_path};
-use crate::audit::Headers;
+use super::{Call, object, params};
+use crate::audit::Wanted;
 use crate::cors::Cors;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 
@@ -14,32 +14,29 @@ pub(super) async fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Re
         return no_interface(rest, request.operation);
     }
     match (rest, request.operation) {
-        (_, Operation::List) => Err(unsupported_path()),
-        ("cors", Operation::Read) => Ok(flat(call.active.cors.now().shown())),
+        (_, Operation::List) => Err(Error::unsupported_path()),
+        ("cors", Operation::Read) => Ok(Response::flat(call.active.cors.now().shown())),
         ("cors", Operation::Create | Operation::Update) => {
             let list = |name: &str| Ok::<_, Error>(params::list(&request.data, name)?.unwrap_or_default());
             if params::boolean(&request.data, "allow_credentials")? == Some(true) {
                 return Err(Error::bad_request("allow_credentials is not supported by this server: clients send their token in a header"));
             }
-            call.active.cors.set(Cors::new(list("allowed_origins")?, list("allowed_headers")?)?).await?;
+            let cors = Cors::new(list("allowed_origins")?, list("allowed_headers")?)?;
+            call.active.cors.change(|now| *now = cors).await?;
             Ok(Response::empty())
         }
         ("cors", Operation::Delete) => {
-            call.active.cors.set(Cors::default()).await?;
+            call.active.cors.change(|now| *now = Cors::default()).await?;
             Ok(Response::empty())
         }
         ("auditing/request-headers", Operation::Read) => {
-            let wanted = call.active.audit.headers().wanted();
-            let shown: Fields = wanted.iter().map(|(name, hashed)| (name.clone(), Headers::shown(*hashed))).collect();
-            Ok(flat(object([("headers", shown.into())])))
+            let wanted = call.active.audit.headers().now();
+            let shown: Fields = wanted.iter().map(|(name, hashed)| (name.clone(), Wanted::shown(*hashed))).collect();
+            Ok(Response::flat(object([("headers", shown.into())])))
         }
         ("cors" | "auditing/request-headers", _) => Err(Error::UnsupportedOperation),
-        _ => Err(unsupported_path()),
+        _ => Err(Error::unsupported_path()),
     }
-}
-
-fn flat(data: Fields) -> Response {
-    Response { flatten: true, ..Response::data(data) }
 }
 
 /// A header of requests that is recorded.
@@ -47,17 +44,17 @@ async fn audited(call: &Call<'_>, name: &str, request: &Request) -> Result<Respo
     let headers = call.active.audit.headers();
     match request.operation {
         Operation::Read => {
-            let hashed = headers.wanted().get(&name.to_lowercase()).copied();
+            let hashed = headers.now().get(&name.to_lowercase()).copied();
             let hashed = hashed.ok_or_else(|| Error::bad_request("Could not find header in config"))?;
             // As the client wrote it.
-            Ok(flat(object([(name, Headers::shown(hashed))])))
+            Ok(Response::flat(object([(name, Wanted::shown(hashed))])))
         }
         Operation::Create | Operation::Update => {
             let hashed = params::boolean(&request.data, "hmac")?.unwrap_or_default();
-            headers.set(name, Some(hashed)).await.map(|()| Response::empty())
+            headers.change(|wanted| wanted.set(name, Some(hashed))).await.map(|()| Response::empty())
         }
-        Operation::Delete => headers.set(name, None).await.map(|()| Response::empty()),
-        Operation::List => Err(unsupported_path()),
+        Operation::Delete => headers.change(|wanted| wanted.set(name, None)).await.map(|()| Response::empty()),
+        Operation::List => Err(Error::unsupported_path()),
         Operation::Patch => Err(Error::UnsupportedOperation),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::mounts::Family;
-use super::{Call, mounts, object, unsupported_path};
+use super::{Call, mounts, object};
 use crate::core::Active;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::options_value;
@@ -38,7 +38,7 @@ pub(crate) fn public(active: &Arc<Active>, request: &Request) -> Result<Response
 pub(super) fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Result<Response> {
     let acl = &call.caller.acl;
     if request.operation != Operation::Read {
-        return Err(if rest.starts_with("ui/") { Error::UnsupportedOperation } else { unsupported_path() });
+        return Err(if rest.starts_with("ui/") { Error::UnsupportedOperation } else { Error::unsupported_path() });
     }
     match rest {
         "ui/mounts" => {
@@ -55,7 +55,7 @@ pub(super) fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Result<R
         "inspect/kept" => Ok(Response::data(call.active.kept.shown())),
         _ => match rest.strip_prefix("ui/mounts/") {
             Some(path) => mount(call, path),
-            None => Err(unsupported_path()),
+            None => Err(Error::unsupported_path()),
         },
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn ha_status(call: &Call<'_>) -> Response {
         ("last_echo", Value::Null),
         ("version", options.version.as_str().into()),
     ]);
-    Response { flatten: true, ..Response::data(object([("nodes", Value::Array(vec![node.into()]))])) }
+    Response::flat(object([("nodes", Value::Array(vec![node.into()]))]))
 }
 
 fn hostname() -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Call, object, params, rekey, unsupported_path};
+use super::{Call, object, params, rekey};
 use crate::core::Target;
 use crate::keyring::MAX_OPERATIONS;
 use crate::kv::duration;
@@ -18,7 +18,7 @@ pub(super) fn status(call: &Call<'_>) -> Result<Response> {
     let status = call.core.unsealer().key_status()?;
     let data =
         object([("encryptions", status.encryptions.into()), ("install_time", status.install_time.into()), ("term", status.term.into())]);
-    Ok(Response { flatten: true, ..Response::data(data) })
+    Ok(Response::flat(data))
 }
 
 /// `sys/rotate`, `sys/rotate/keyring`, and their configuration; `sys/rotate/root` and what is below it and `sys/rotate/recovery`. `rest` is what follows `rotate`.
@@ -39,7 +39,7 @@ pub(super) async fn rotate(call: &Call<'_>, rest: &str, request: &Request) -> Re
         _ => match rest.split_once('/') {
             Some(("root", verb)) => rekey::rotate(call, Target::Root, verb, request).await,
             Some(("recovery", verb)) => rekey::rotate(call, Target::Recovery, verb, request).await,
-            _ => Err(unsupported_path()),
+            _ => Err(Error::unsupported_path()),
         },
     }
 }

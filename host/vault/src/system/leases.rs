@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Call, object, params, unsupported_path};
+use super::{Call, object, params};
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 
 /// 202: begun, and done later.
@@ -68,7 +68,7 @@ pub(super) async fn handle(call: &Call<'_>, rest: &str, request: &Request) -> Re
         }
         ("" | "count", "") if request.operation == Operation::Read => Err(Error::NotFound),
         ("" | "count" | "lookup" | "renew" | "revoke" | "tidy", _) => Err(Error::UnsupportedOperation),
-        _ => Err(unsupported_path()),
+        _ => Err(Error::unsupported_path()),
     }
 }
 

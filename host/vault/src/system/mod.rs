@@ -50,7 +50,7 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
     let writes = matches!(request.operation, Operation::Update | Operation::Create);
     let folder = request.operation == Operation::List;
     if path != request.path && !folder && !matches!(first, "mounts" | "auth" | "policy" | "policies" | "internal") {
-        return Err(unsupported_path());
+        return Err(Error::unsupported_path());
     }
     match (first, rest) {
         ("mounts", _) => mounts::handle(&call, mounts::Family::Secrets, rest, request).await,
@@ -59,7 +59,7 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("policy", _) => policies::legacy(&call, rest, request).await,
         ("policies", _) => match rest.split_once('/').unwrap_or((rest, "")) {
             ("acl", name) => policies::acl(&call, name, request).await,
-            _ => Err(unsupported_path()),
+            _ => Err(Error::unsupported_path()),
         },
         ("capabilities" | "capabilities-self" | "capabilities-accessor", "") if writes => capabilities::handle(&call, first, request).await,
         ("wrapping", _) => wrapping::handle(&call, rest, request).await,
@@ -78,13 +78,8 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("capabilities" | "capabilities-self" | "capabilities-accessor" | "key-status" | "seal" | "step-down" | "ha-status", "") => {
             Err(Error::UnsupportedOperation)
         }
-        _ => Err(unsupported_path()),
+        _ => Err(Error::unsupported_path()),
     }
-}
-
-/// The error of a path that there is not.
-fn unsupported_path() -> Error {
-    Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned())
 }
 
 /// An object with these members.

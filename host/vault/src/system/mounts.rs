@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
 
-use super::{Call, object, params, unsupported_path};
+use super::{Call, object, params};
 use crate::auth::TokenType;
 use crate::crypto;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
@@ -41,8 +41,8 @@ impl Family {
 pub(super) async fn handle(call: &Call<'_>, family: Family, rest: &str, request: &Request) -> Result<Response> {
     if rest.is_empty() {
         return match request.operation {
-            Operation::Read if !request.path.ends_with('/') => Ok(flat(list(call, family))),
-            Operation::List | Operation::Read => Err(unsupported_path()),
+            Operation::Read if !request.path.ends_with('/') => Ok(Response::flat(list(call, family))),
+            Operation::List | Operation::Read => Err(Error::unsupported_path()),
             _ => Err(Error::UnsupportedOperation),
         };
     }
@@ -68,10 +68,6 @@ pub(super) async fn handle(call: &Call<'_>, family: Family, rest: &str, request:
     }
 }
 
-fn flat(data: Fields) -> Response {
-    Response { flatten: true, ..Response::data(data) }
-}
-
 /// The mounts of a family by their paths.
 pub(super) fn list(call: &Call<'_>, family: Family) -> Fields {
     let routes = call.active.mounts.routes();
@@ -90,7 +86,7 @@ fn read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
             Family::Auth => format!("No auth engine at {path}"),
         })
     })?;
-    Ok(flat(call.info(&mount.entry)))
+    Ok(Response::flat(call.info(&mount.entry)))
 }
 
 async fn enable(call: &Call<'_>, family: Family, path: &str, data: &Fields) -> Result<Response> {
@@ -164,12 +160,12 @@ fn tune_read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
     let mount = at(call, family, path).ok_or_else(|| Error::bad_request(format!("cannot fetch sysview for path {api_path:?}")))?;
     let Entry { config, description, options, .. } = &mount.entry;
     let server = call.core.options();
-    let or_server = |ttl: u64, server: std::time::Duration| if ttl == 0 { server.as_secs() } else { seconds(ttl) };
+    let (default_lease_ttl, max_lease_ttl) = config.lease_ttls(server.default_lease_ttl, server.max_lease_ttl);
     let mut data = object([
-        ("default_lease_ttl", or_server(config.default_lease_ttl, server.default_lease_ttl).into()),
+        ("default_lease_ttl", default_lease_ttl.as_secs().into()),
         ("description", description.as_str().into()),
         ("force_no_cache", config.force_no_cache.into()),
-        ("max_lease_ttl", or_server(config.max_lease_ttl, server.max_lease_ttl).into()),
+        ("max_lease_ttl", max_lease_ttl.as_secs().into()),
     ]);
     config.lists(&mut data);
     if family == Family::Auth {
@@ -178,7 +174,7 @@ fn tune_read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
     if options.as_ref().is_some_and(|options| !options.is_empty()) {
         data.insert("options".to_owned(), options_value(options.as_ref()));
     }
-    Ok(flat(data))
+    Ok(Response::flat(data))
 }
 
 async fn tune_write(call: &Call<'_>, family: Family, path: &str, data: &Fields) -> Result<Response> {
@@ -254,7 +250,7 @@ pub(super) async fn remount(call: &Call<'_>, rest: &str, request: &Request) -> R
         return Ok(Response::data(object([("migration_id", id.into()), ("migration_info", info.into())])));
     }
     if !rest.is_empty() {
-        return Err(unsupported_path());
+        return Err(Error::unsupported_path());
     }
     if !matches!(request.operation, Operation::Update | Operation::Create) {
         return Err(Error::UnsupportedOperation);
@@ -278,6 +274,6 @@ pub(super) async fn remount(call: &Call<'_>, rest: &str, request: &Request) -> R
         moves.clear();
     }
     moves.insert(id.clone(), (from, to));
-    Ok(flat(object([("migration_id", id.into())]))
+    Ok(Response::flat(object([("migration_id", id.into())]))
         .warn("Mount move has been queued. Progress will be reported in OpenBao's server log, tagged with the returned migration_id"))
 }

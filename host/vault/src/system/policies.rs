@@ -20,14 +20,13 @@ pub(super) async fn acl(call: &Call<'_>, name: &str, request: &Request) -> Resul
 
 /// `sys/policy[/<name>]`.
 pub(super) async fn legacy(call: &Call<'_>, name: &str, request: &Request) -> Result<Response> {
-    let flat = |data: Fields| Response { flatten: true, ..Response::data(data) };
     match (name, request.operation) {
         ("", Operation::Read | Operation::List) => {
             let names = names(call).await?;
-            Ok(flat(object([("keys", names.clone().into()), ("policies", names.into())])))
+            Ok(Response::flat(object([("keys", names.clone().into()), ("policies", names.into())])))
         }
         ("", _) | (_, Operation::List) => Err(Error::UnsupportedOperation),
-        (_, Operation::Read) => Ok(flat(read(call, name, "rules").await?)),
+        (_, Operation::Read) => Ok(Response::flat(read(call, name, "rules").await?)),
         _ => write(call, name, request).await,
     }
 }

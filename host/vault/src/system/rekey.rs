@@ -4,7 +4,7 @@
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Call, object, params, unsupported_path};
+use super::{Call, object, params};
 use crate::core::{GenerateRootRequest, RekeyResult, Target, share};
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::unseal::rekey::{Asked, Given, Progress, Proof, Proven, Words};
@@ -43,7 +43,7 @@ pub(super) async fn rotate(call: &Call<'_>, target: Target, verb: &str, request:
             }))
         }
         ("init" | "update" | "verify", operation) if operation != Operation::List => Err(Error::UnsupportedOperation),
-        _ => Err(unsupported_path()),
+        _ => Err(Error::unsupported_path()),
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn generate_root(call: &Call<'_>, verb: &str, request: &Request
             ])))
         }
         ("attempt" | "update", operation) if operation != Operation::List => Err(Error::UnsupportedOperation),
-        _ => Err(unsupported_path()),
+        _ => Err(Error::unsupported_path()),
     }
 }
 

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Call, object, params, unsupported_path};
+use super::{Call, object, params};
 use crate::core::Active;
 use crate::envelope;
 use crate::logical::{Auth, Error, Fields, Operation, Request, Response, Result, WrapInfo};
@@ -87,7 +87,7 @@ pub(super) async fn handle(call: &Call<'_>, verb: &str, request: &Request) -> Re
             Ok(Response { raw: Some(raw), wrap_info: Some(Box::new(meant)), ..Response::empty() })
         }
         "wrap" | "unwrap" | "rewrap" => Err(Error::UnsupportedOperation),
-        _ => Err(unsupported_path()),
+        _ => Err(Error::unsupported_path()),
     }
 }
 

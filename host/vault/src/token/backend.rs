@@ -13,7 +13,7 @@ use super::leases::text_or_null;
 use super::roles::is_name;
 use super::store::{Live, Store};
 use crate::engine::Engine;
-use crate::logical::{Auth, Error, Fields, Operation, Request, Response, Result};
+use crate::logical::{Auth, Error, Fields, Operation, Request, Response, Result, one_error};
 
 /// Answers the requests below `auth/token/`.
 pub struct Backend {
@@ -32,7 +32,7 @@ impl Engine for Backend {
         let write = matches!(request.operation, Operation::Create | Operation::Update);
         // Policies name these paths without a slash at their end.
         if request.operation != Operation::List && request.path.ends_with('/') {
-            return Err(Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned()));
+            return Err(Error::unsupported_path());
         }
         // Boxed, as the making of tokens is: what they may come to is large, and would be a part of every request's task.
         if let Some(answer) = Box::pin(self.by_role(request, caller)).await {
@@ -57,7 +57,7 @@ impl Engine for Backend {
             | "revoke" | "revoke-self" | "revoke-accessor" | "revoke-orphan" | "accessors" | "tidy" => true,
             _ => false,
         };
-        Err(if known { Error::UnsupportedOperation } else { Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned()) })
+        Err(if known { Error::UnsupportedOperation } else { Error::unsupported_path() })
     }
 
     async fn exists(&self, request: &Request) -> Result<Option<bool>> {
@@ -129,7 +129,7 @@ impl Backend {
     async fn accessor(&self, request: &Request) -> Result<Option<Live>> {
         let accessor = Body(&request.data).text("accessor")?;
         if accessor.is_empty() {
-            return Err(Error::bad_request("1 error occurred:\n\t* missing accessor\n\n"));
+            return Err(Error::BadRequest(one_error("missing accessor")));
         }
         self.store.by_accessor(&accessor).await
     }
@@ -270,5 +270,5 @@ fn bad_token() -> Error {
 }
 
 fn invalid_accessor() -> Error {
-    Error::bad_request("1 error occurred:\n\t* invalid accessor\n\n")
+    Error::BadRequest(one_error("invalid accessor"))
 }

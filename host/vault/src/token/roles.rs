@@ -14,7 +14,7 @@ use super::fields::Body;
 use super::store::Store;
 use crate::auth::TokenType;
 use crate::lease::entry::{nanoseconds, token_kind};
-use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::logical::{Error, Fields, Operation, Request, Response, Result, one_error};
 
 /// A role. Lists that are missing and lists that are empty are told apart, since clients see which it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -340,10 +340,10 @@ impl Store {
             return Ok((entry.period, entry.explicit_max_ttl));
         }
         let role = self.role(&entry.role).await?.ok_or_else(|| {
-            Error::Refused(format!(
-                "1 error occurred:\n\t* failed to renew entry: original token role {:?} could not be found, not renewing\n\n",
+            Error::Refused(one_error(format_args!(
+                "failed to renew entry: original token role {:?} could not be found, not renewing",
                 entry.role
-            ))
+            )))
         })?;
         Ok((role.token_period, role.token_explicit_max_ttl))
     }

@@ -29,7 +29,7 @@ use crate::crypto;
 use crate::engine::Engine;
 use crate::kv::locks::Locks;
 use crate::lease::clock::Clock;
-use crate::logical::{Error, Operation, Request, Response, Result};
+use crate::logical::{Error, Operation, Request, Response, Result, one_error};
 use crate::view::View;
 
 /// An approle mount.
@@ -92,11 +92,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// What Vault fails with where a client could have known better: 500.
 fn failed(text: impl std::fmt::Display) -> Error {
-    Error::Refused(format!("1 error occurred:\n\t* {text}\n\n"))
-}
-
-fn unsupported_path() -> Error {
-    Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned())
+    Error::Refused(one_error(text))
 }
 
 /// Whether it can be the name of a role: letters, digits and `_` at both ends, and `-` and `.` between them.
@@ -122,17 +118,17 @@ impl Engine for AppRole {
             }
             _ => {}
         }
-        let rest = path.strip_prefix("role/").ok_or_else(unsupported_path)?;
+        let rest = path.strip_prefix("role/").ok_or_else(Error::unsupported_path)?;
         let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
         // A role itself is not a folder.
         if !is_name(name) || below.is_empty() && rest != name && request.operation != Operation::List {
-            return Err(unsupported_path());
+            return Err(Error::unsupported_path());
         }
         match (below.trim_end_matches('/'), request.operation) {
             ("", Operation::Create | Operation::Update) => self.write_role(name, request).await,
             ("", Operation::Read) => self.read_role(name).await,
             ("", Operation::Delete) => self.remove_role(name).await,
-            ("", _) => Err(if rest == name { Error::UnsupportedOperation } else { unsupported_path() }),
+            ("", _) => Err(if rest == name { Error::UnsupportedOperation } else { Error::unsupported_path() }),
             ("secret-id", Operation::List) => self.list_secrets(name).await,
             ("secret-id", Operation::Create | Operation::Update) => self.make_secret(name, request, false).await,
             ("custom-secret-id", Operation::Create | Operation::Update) => self.make_secret(name, request, true).await,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::AppRole;
 use super::role::Role;
 use super::roles::{NAME, nanoseconds, parse_policies};
-use super::{AppRole, unsupported_path};
 use crate::auth::networks;
 use crate::auth::params::seconds;
 use crate::kv::fields::{Input, Kind, Schema};
@@ -34,7 +34,7 @@ const SETTINGS: [(&str, Schema); 13] = [
 
 impl AppRole {
     pub(super) async fn setting(&self, name: &str, setting: &str, request: &Request) -> Result<Response> {
-        let (_, schema) = SETTINGS.iter().find(|(known, _)| *known == setting).ok_or_else(unsupported_path)?;
+        let (_, schema) = SETTINGS.iter().find(|(known, _)| *known == setting).ok_or_else(Error::unsupported_path)?;
         let write = matches!(request.operation, Operation::Create | Operation::Update);
         match request.operation {
             Operation::Read => {
@@ -49,7 +49,7 @@ impl AppRole {
         let input = Input::of_path(request, schema, false, NAME)?;
         let _alone = self.roles.write(&name.to_lowercase()).await;
         let Some(mut role) = self.role(name).await? else {
-            return if write { Err(unsupported_path()) } else { Ok(Response::empty()) };
+            return if write { Err(Error::unsupported_path()) } else { Ok(Response::empty()) };
         };
         let before = role.role_id.clone();
         if write {

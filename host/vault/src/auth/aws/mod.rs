@@ -73,10 +73,6 @@ fn is_name(name: &str) -> bool {
     name.starts_with(word) && name.ends_with(word) && name.chars().all(|c| word(c) || matches!(c, '-' | '.'))
 }
 
-fn unsupported_path() -> Error {
-    Error::NoRoute("1 error occurred:\n\t* unsupported path\n\n".to_owned())
-}
-
 fn not_offered(path: &str) -> Error {
     Error::BadRequest(format!(
         "{path:?} belongs to what this server does not offer of the aws auth method (instances of EC2, look-ups in IAM, keys of its own): what is \
@@ -113,13 +109,13 @@ impl Engine for Aws {
         }
         let Some(name) = path.strip_prefix("role/") else {
             let known = NOT_OFFERED.iter().any(|beginning| path.starts_with(beginning));
-            return Err(if known { not_offered(path) } else { unsupported_path() });
+            return Err(if known { not_offered(path) } else { Error::unsupported_path() });
         };
         if name.strip_suffix("/tag").is_some_and(is_name) {
             return Err(not_offered(path));
         }
         if !is_name(name) {
-            return Err(unsupported_path());
+            return Err(Error::unsupported_path());
         }
         match request.operation {
             Create | Update => self.write_role(name, request).await,
