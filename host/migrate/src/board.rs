@@ -1,26 +1,23 @@
 //! The state of a copy: moved on by every page, and written to the destination every so often.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cofferdam_backend::Storage;
 
 use crate::end::End;
-use crate::progress::Progress;
 use crate::retry::Patience;
-use crate::state::{Lock, Mark, Segment, State, Step, Unfits, lock_key};
+use crate::state::{Lock, Mark, Segment, State, Step, Unfits, lock_key, now};
 use crate::sums::Sums;
 use crate::{Error, Result};
 
 /// The state, and where it is kept. A snapshot has no place for it: a copy into one begins anew.
-pub(crate) struct Board {
+pub(crate) struct Board<'a> {
     state: Mutex<State>,
     saved: Mutex<Option<State>>,
     start: String,
-    end: String,
-    keeper: Option<Arc<dyn Storage>>,
-    patience: Patience,
+    destination: &'a End,
+    patience: Patience<'a>,
 }
 
 /// What came of a page.
@@ -31,11 +28,9 @@ pub(crate) struct Taken {
     pub(crate) too_large: Unfits,
 }
 
-impl Board {
-    pub(crate) fn new(state: State, destination: &End, patience: Patience) -> Board {
-        let Lock { start, .. } = Lock::now(Mark::Destination(Box::new(state.clone())));
-        let (end, keeper) = (destination.name.clone(), destination.storage().cloned());
-        Board { state: Mutex::new(state), saved: Mutex::default(), start, end, keeper, patience }
+impl<'a> Board<'a> {
+    pub(crate) fn new(state: State, destination: &'a End, patience: Patience<'a>) -> Board<'a> {
+        Board { state: Mutex::new(state), saved: Mutex::default(), start: now(), destination, patience }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -81,17 +76,17 @@ impl Board {
     }
 
     /// Writes the state to the destination, unless another run has begun to.
-    pub(crate) async fn save(&self, progress: &Progress) -> Result<()> {
-        let Some(storage) = &self.keeper else { return Ok(()) };
+    pub(crate) async fn save(&self) -> Result<()> {
+        let Some(storage) = self.destination.storage() else { return Ok(()) };
         let state = self.state().clone();
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if saved.as_ref() == Some(&state) {
             return Ok(());
         }
-        let failed = |source| Error::Write { end: self.end.clone(), source };
+        let failed = |source| Error::Write { end: self.destination.name.clone(), source };
         let key = lock_key().map_err(failed)?;
         if saved.is_some() {
-            let there = self.patience.persist(progress, async || storage.get(&key).await).await.map_err(failed)?;
+            let there = self.patience.persist(async || storage.get(&key).await).await.map_err(failed)?;
             match there.map(|bytes| Lock::read(&bytes)).and_then(|lock| lock.cofferdam) {
                 Some(Mark::Destination(there)) if there.run == state.run => {}
                 _ => return Err(Error::TakenOver),
@@ -99,16 +94,16 @@ impl Board {
         }
         let lock = Lock { start: self.start.clone(), cofferdam: Some(Mark::Destination(Box::new(state.clone()))) };
         let value = Bytes::from(lock.write().map_err(failed)?);
-        self.patience.persist(progress, async || storage.put(&key, value.clone()).await).await.map_err(failed)?;
+        self.patience.persist(async || storage.put(&key, value.clone()).await).await.map_err(failed)?;
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok(())
     }
 
     /// Saves again and again, for ever, while something else is done.
-    pub(crate) async fn keep_saving(&self, every: Duration, progress: &Progress) -> Error {
+    pub(crate) async fn keep_saving(&self, every: Duration) -> Error {
         loop {
             tokio::time::sleep(every).await;
-            if let Err(error) = self.save(progress).await {
+            if let Err(error) = self.save().await {
                 return error;
             }
         }

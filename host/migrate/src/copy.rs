@@ -2,14 +2,11 @@
 //!
 //! The parts are read side by side. In each the next page is read while the last is written, and a page counts only when all of it was dealt with.
 
-use std::cell::RefCell;
-
 use bytes::Bytes;
 use cofferdam_backend::{Entry, ScanPage};
 use futures_util::future::{try_join, try_join_all};
 
 use crate::board::{Board, Taken};
-use crate::progress::Progress;
 use crate::read::Reader;
 use crate::retry::Patience;
 use crate::state::SKIPPED;
@@ -17,24 +14,23 @@ use crate::write::{Refused, Writer};
 use crate::{Error, Result};
 
 /// What of the keys a migration is about.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Scope {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope<'a> {
     /// Keys that sort before it are left alone.
-    pub(crate) start: Option<String>,
+    pub(crate) start: Option<&'a str>,
 }
 
-impl Scope {
+impl Scope<'_> {
     pub(crate) fn takes(&self, key: &str) -> bool {
-        !SKIPPED.contains(&key) && self.start.as_deref().is_none_or(|start| key >= start)
+        !SKIPPED.contains(&key) && self.start.is_none_or(|start| key >= start)
     }
 }
 
 /// A pass.
 pub(crate) struct Pass<'a> {
     pub(crate) reader: &'a Reader,
-    pub(crate) scope: &'a Scope,
-    pub(crate) patience: Patience,
-    pub(crate) progress: &'a Progress,
+    pub(crate) scope: Scope<'a>,
+    pub(crate) patience: Patience<'a>,
 }
 
 impl Pass<'_> {
@@ -43,9 +39,9 @@ impl Pass<'_> {
         &self,
         segment: (usize, usize),
         cursor: Option<Bytes>,
-        page: impl AsyncFn(Vec<Entry>, Option<Bytes>) -> Result<()>,
+        mut page: impl AsyncFnMut(Vec<Entry>, Option<Bytes>) -> Result<()>,
     ) -> Result<()> {
-        let read = async |cursor| self.reader.page(segment, cursor, self.patience, self.progress).await;
+        let read = async |cursor| self.reader.page(segment, cursor, self.patience).await;
         let mut next = read(cursor).await?;
         loop {
             let ScanPage { mut entries, cursor } = next;
@@ -61,9 +57,8 @@ impl Pass<'_> {
     /// What is there; of it, what the writer has no key for, and what is too large for it.
     pub(crate) async fn survey(&self, segments: usize, writer: Option<&Writer>) -> Result<Taken> {
         let part = async |number| {
-            let found = RefCell::new(Taken::default());
+            let mut found = Taken::default();
             self.part((number, segments), None, async |entries, _| {
-                let mut found = found.borrow_mut();
                 for entry in &entries {
                     match writer.map_or(Ok(()), |writer| writer.fits(entry)) {
                         Ok(()) => found.copied.add(&entry.key, &entry.value),
@@ -75,7 +70,7 @@ impl Pass<'_> {
                 Ok(())
             })
             .await?;
-            Ok::<_, Error>(found.into_inner())
+            Ok::<_, Error>(found)
         };
         let mut all = Taken::default();
         for part in try_join_all((0..segments).map(part)).await? {
@@ -87,7 +82,7 @@ impl Pass<'_> {
     }
 
     /// Copies what the board says is not copied yet.
-    pub(crate) async fn copy(&self, board: &Board, writer: &Writer) -> Result<()> {
+    pub(crate) async fn copy(&self, board: &Board<'_>, writer: &Writer) -> Result<()> {
         let segments = board.state().segments.len();
         let part = async |number| {
             let Some(cursor) = board.place(number) else { return Ok(()) };
@@ -103,7 +98,7 @@ impl Pass<'_> {
     }
 
     async fn take(&self, entries: Vec<Entry>, writer: &Writer) -> Result<Taken> {
-        let written = writer.write(entries, self.patience, self.progress).await?;
+        let written = writer.write(entries, self.patience).await?;
         let mut taken = Taken::default();
         for entry in &written.done {
             tracing::debug!(path = %entry.key, "copied key");
@@ -122,6 +117,6 @@ impl Pass<'_> {
     fn count(&self, entries: &[Entry]) {
         let bytes: usize = entries.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
         let number = |number: usize| u64::try_from(number).unwrap_or_default();
-        self.progress.add(number(entries.len()), number(bytes));
+        self.patience.progress.add(number(entries.len()), number(bytes));
     }
 }

@@ -1,13 +1,14 @@
 //! How far a migration is, for whoever shows it.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// Looking at both ends.
+    #[default]
     Preparing,
     /// Counting the source's entries, and looking whether the destination can hold them.
     Counting,
@@ -21,18 +22,22 @@ pub enum Phase {
     Done,
 }
 
-const PHASES: [Phase; 6] = [Phase::Preparing, Phase::Counting, Phase::Emptying, Phase::Copying, Phase::Verifying, Phase::Done];
-
 /// Counters that a migration moves while it runs.
 #[derive(Debug, Default)]
 pub struct Progress {
-    phase: AtomicU8,
-    before: AtomicU64,
+    stage: Mutex<Stage>,
     entries: AtomicU64,
     bytes: AtomicU64,
-    total: AtomicU64,
     retries: AtomicU64,
-    since: Mutex<Option<Instant>>,
+}
+
+/// What is set once for each phase.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stage {
+    phase: Phase,
+    before: u64,
+    total: Option<u64>,
+    since: Option<Instant>,
 }
 
 /// What the counters say at a moment.
@@ -58,25 +63,27 @@ impl Progress {
     /// What they say now.
     pub fn seen(&self) -> Seen {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let stage = self.stage();
         Seen {
-            phase: PHASES.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or(Phase::Done),
-            before: read(&self.before),
+            phase: stage.phase,
+            before: stage.before,
             entries: read(&self.entries),
             bytes: read(&self.bytes),
-            total: Some(read(&self.total)).filter(|total| *total > 0),
+            total: stage.total.filter(|total| *total > 0),
             retries: read(&self.retries),
-            since: self.since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed()).unwrap_or_default(),
+            since: stage.since.map(|since| since.elapsed()).unwrap_or_default(),
         }
     }
 
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn enter(&self, phase: Phase, before: (u64, u64), total: Option<u64>) {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.before.store(before.0, Ordering::Relaxed);
+        let mut stage = self.stage();
+        *stage = Stage { phase, before: before.0, total, since: Some(Instant::now()) };
         self.entries.store(before.0, Ordering::Relaxed);
         self.bytes.store(before.1, Ordering::Relaxed);
-        self.total.store(total.unwrap_or(0), Ordering::Relaxed);
-        let number = PHASES.iter().position(|other| *other == phase).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
-        self.phase.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, entries: u64, bytes: u64) {

@@ -8,12 +8,11 @@ use cofferdam_backend::{Entry, ScanPage, Storage};
 use cofferdam_snapshot::{Entries, Snapshot};
 
 use crate::end::{End, Held};
-use crate::progress::Progress;
 use crate::retry::Patience;
 use crate::{Error, Result};
 
 /// Entries on a page, at most. Backends make shorter ones where values are long.
-const PAGE: u32 = 1_000;
+pub(crate) const PAGE: u32 = 1_000;
 
 /// A page of a snapshot ends once its values have this many bytes.
 const PAGE_BYTES: usize = 4 << 20;
@@ -56,11 +55,7 @@ impl Reader {
     pub(crate) fn identity(&self) -> String {
         match &self.from {
             From::Storage(_) => self.name.clone(),
-            From::Snapshot(archive) => {
-                let sums = String::from_utf8_lossy(archive.snapshot.sums());
-                let state = sums.lines().find(|line| line.ends_with("state.bin")).and_then(|line| line.split(' ').next());
-                format!("{} sha256:{}", self.name, state.unwrap_or_default())
-            }
+            From::Snapshot(archive) => format!("{} sha256:{}", self.name, archive.snapshot.digest()),
         }
     }
 
@@ -77,13 +72,12 @@ impl Reader {
         &self,
         (segment, segments): (usize, usize),
         cursor: Option<Bytes>,
-        patience: Patience,
-        progress: &Progress,
+        patience: Patience<'_>,
     ) -> Result<ScanPage> {
         let [segment, segments] = [segment, segments].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         match &self.from {
             From::Storage(storage) => {
-                let page = patience.persist(progress, async || storage.scan(segment, segments, cursor.clone(), PAGE).await).await;
+                let page = patience.persist(async || storage.scan(segment, segments, cursor.clone(), PAGE).await).await;
                 page.map_err(|source| Error::Read { end: self.name.clone(), source })
             }
             From::Snapshot(archive) => {

@@ -12,13 +12,16 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// How often a guest may break a rule before that is taken for its way.
 const BREACHES: u32 = 3;
 
-/// How long one call is tried for.
+/// How long one call is tried for, and where it is counted that it was made again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience(pub(crate) Duration);
+pub(crate) struct Patience<'a> {
+    pub(crate) limit: Duration,
+    pub(crate) progress: &'a Progress,
+}
 
-impl Patience {
+impl Patience<'_> {
     /// Calls until it works, until the error is one that another call does not cure, or until patience ends.
-    pub(crate) async fn persist<T>(self, progress: &Progress, call: impl AsyncFn() -> Result<T>) -> Result<T> {
+    pub(crate) async fn persist<T>(self, call: impl AsyncFn() -> Result<T>) -> Result<T> {
         let begin = Instant::now();
         let (mut pause, mut breaches) = (FIRST, 0);
         loop {
@@ -36,10 +39,10 @@ impl Patience {
                 _ => return Err(error),
             };
             let wait = jittered(pause).max(wanted);
-            if begin.elapsed() + wait > self.0 {
+            if begin.elapsed() + wait > self.limit {
                 return Err(error);
             }
-            progress.retried();
+            self.progress.retried();
             tracing::debug!(%error, wait_ms = wait.as_millis(), "a call failed and is made again");
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST);

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cofferdam_backend::Storage;
 
-use crate::board::Board;
+use crate::board::{Board, Taken};
 use crate::copy::{Pass, Scope};
 use crate::empty;
 use crate::end::{End, Held};
@@ -88,27 +87,27 @@ pub(crate) enum Begun {
 
 /// Removes the lock of a migration from a source; returns whether there was one. What the destination holds stays, and stays locked.
 pub async fn reset(source: &End, patience: Duration) -> Result<bool> {
-    let Some(storage) = source.storage() else { return Ok(false) };
-    let (progress, patience) = (Progress::default(), Patience(patience));
-    match lock_of(source, patience, &progress).await? {
+    let patience = Patience { limit: patience, progress: &Progress::default() };
+    match lock_of(source, patience).await? {
         None => Ok(false),
         Some(Lock { cofferdam: Some(Mark::Destination(_)), .. }) => Err(Error::HalfSource(source.name.clone())),
-        Some(_) => unlock(storage.as_ref(), &source.name, patience, &progress).await.map(|()| true),
+        Some(_) => unlock(source, patience).await.map(|()| true),
     }
 }
 
-async fn lock_of(end: &End, patience: Patience, progress: &Progress) -> Result<Option<Lock>> {
+async fn lock_of(end: &End, patience: Patience<'_>) -> Result<Option<Lock>> {
     let Some(storage) = end.storage() else { return Ok(None) };
     let failed = |source| Error::Read { end: end.name.clone(), source };
     let key = lock_key().map_err(failed)?;
-    let found = patience.persist(progress, async || storage.get(&key).await).await.map_err(failed)?;
+    let found = patience.persist(async || storage.get(&key).await).await.map_err(failed)?;
     Ok(found.map(|bytes| Lock::read(&bytes)))
 }
 
-async fn unlock(storage: &dyn Storage, end: &str, patience: Patience, progress: &Progress) -> Result<()> {
-    let failed = |source| Error::Write { end: end.to_owned(), source };
+async fn unlock(end: &End, patience: Patience<'_>) -> Result<()> {
+    let Some(storage) = end.storage() else { return Ok(()) };
+    let failed = |source| Error::Write { end: end.name.clone(), source };
     let key = lock_key().map_err(failed)?;
-    patience.persist(progress, async || storage.delete(&key).await).await.map_err(failed)
+    patience.persist(async || storage.delete(&key).await).await.map_err(failed)
 }
 
 impl Migration {
@@ -116,10 +115,7 @@ impl Migration {
     pub async fn run(&self) -> Result<Report> {
         self.progress.enter(Phase::Preparing, (0, 0), None);
         let reader = Reader::open(&self.source).await?;
-        let locks = (
-            lock_of(&self.source, self.patience(), &self.progress).await?,
-            lock_of(&self.destination, self.patience(), &self.progress).await?,
-        );
+        let locks = (lock_of(&self.source, self.patience()).await?, lock_of(&self.destination, self.patience()).await?);
         match self.decide(locks.0, locks.1, &reader.identity())? {
             Begun::Resumed(mut state) => {
                 state.run = new_id();
@@ -135,12 +131,7 @@ impl Migration {
     /// Compares the two ends and changes nothing.
     pub async fn verify(&self) -> Result<Report> {
         let [source, destination] = [Reader::open(&self.source).await?, Reader::open(&self.destination).await?];
-        self.progress.enter(Phase::Counting, (0, 0), None);
-        let writer = Writer::new(&self.destination, 1);
-        let there = self.pass(&source, &self.scope()).survey(source.segments(self.options.max_parallel), Some(&writer)).await?;
-        if there.too_large.count > 0 {
-            return Err(Error::TooLarge { end: self.destination.name.clone(), unfit: there.too_large, untouched: true });
-        }
+        let there = self.counted(&source).await?;
         let report = Report {
             destination: self.arrived(&destination, &there.copied).await?,
             source: there.copied,
@@ -150,22 +141,33 @@ impl Migration {
         self.told(report)
     }
 
-    fn patience(&self) -> Patience {
-        Patience(self.options.patience)
+    fn patience(&self) -> Patience<'_> {
+        Patience { limit: self.options.patience, progress: &self.progress }
     }
 
-    fn scope(&self) -> Scope {
-        Scope { start: self.options.start.clone() }
+    fn scope(&self) -> Scope<'_> {
+        Scope { start: self.options.start.as_deref() }
     }
 
-    fn pass<'a>(&'a self, reader: &'a Reader, scope: &'a Scope) -> Pass<'a> {
-        Pass { reader, scope, patience: self.patience(), progress: &self.progress }
+    fn pass<'a>(&'a self, reader: &'a Reader) -> Pass<'a> {
+        Pass { reader, scope: self.scope(), patience: self.patience() }
+    }
+
+    /// What there is to copy. Nothing of it is too large for the destination.
+    async fn counted(&self, reader: &Reader) -> Result<Taken> {
+        self.progress.enter(Phase::Counting, (0, 0), None);
+        let writer = Writer::new(&self.destination, 1);
+        let found = self.pass(reader).survey(reader.segments(self.options.max_parallel), Some(&writer)).await?;
+        if found.too_large.count > 0 {
+            return Err(Error::TooLarge { end: self.destination.name.clone(), unfit: found.too_large, untouched: true });
+        }
+        Ok(found)
     }
 
     /// What has arrived where this was sent.
     async fn arrived(&self, destination: &Reader, sent: &Sums) -> Result<Sums> {
         self.progress.enter(Phase::Verifying, (0, 0), Some(sent.total().entries));
-        Ok(self.pass(destination, &self.scope()).survey(destination.segments(self.options.max_parallel), None).await?.copied)
+        Ok(self.pass(destination).survey(destination.segments(self.options.max_parallel), None).await?.copied)
     }
 
     fn told(&self, report: Report) -> Result<Report> {
@@ -210,10 +212,8 @@ impl Migration {
         let id = held.unwrap_or_else(new_id);
         self.lock_source(&id).await?;
         let looked = self.look(reader).await;
-        if looked.is_err()
-            && let Some(storage) = self.source.storage()
-        {
-            unlock(storage.as_ref(), &self.source.name, self.patience(), &self.progress).await?;
+        if looked.is_err() {
+            unlock(&self.source, self.patience()).await?;
         }
         let empties = self.options.overwrite && self.destination.storage().is_some();
         Ok(State {
@@ -236,7 +236,7 @@ impl Migration {
         let holds = match &self.destination.held {
             _ if self.options.overwrite => None,
             Held::Storage(storage) => {
-                let first = empty::first(storage.as_ref(), &end, &self.scope(), self.patience(), &self.progress).await?;
+                let first = empty::first(storage.as_ref(), &end, self.scope(), self.patience()).await?;
                 first.map(|key| format!("the entry {key:?}"))
             }
             Held::Snapshot(path) => (!ours && path.exists()).then(|| "a file".to_owned()),
@@ -250,7 +250,7 @@ impl Migration {
         let mark = SourceMark { id: id.to_owned(), destination: self.destination.name.clone() };
         let (key, value) = (lock_key().map_err(failed)?, Lock::now(Mark::Source(mark)).write().map_err(failed)?);
         let value = Bytes::from(value);
-        self.patience().persist(&self.progress, async || storage.put(&key, value.clone()).await).await.map_err(failed)
+        self.patience().persist(async || storage.put(&key, value.clone()).await).await.map_err(failed)
     }
 
     /// How many entries there are, if they are to be counted.
@@ -258,12 +258,7 @@ impl Migration {
         if !self.options.count {
             return Ok(None);
         }
-        self.progress.enter(Phase::Counting, (0, 0), None);
-        let writer = Writer::new(&self.destination, 1);
-        let found = self.pass(reader, &self.scope()).survey(reader.segments(self.options.max_parallel), Some(&writer)).await?;
-        if found.too_large.count > 0 {
-            return Err(Error::TooLarge { end: self.destination.name.clone(), unfit: found.too_large, untouched: true });
-        }
+        let found = self.counted(reader).await?;
         match found.copied.total().entries + found.left_out.count {
             // A mistyped table is made when it is opened.
             0 => Err(Error::Nothing(self.source.name.clone())),
@@ -273,14 +268,14 @@ impl Migration {
 
     async fn go_on(&self, reader: &Reader, state: State, resumed: bool) -> Result<Report> {
         let board = Board::new(state, &self.destination, self.patience());
-        board.save(&self.progress).await?;
+        board.save().await?;
         if board.step() == Step::Empty {
             self.progress.enter(Phase::Emptying, (0, 0), None);
             if let Some(storage) = self.destination.storage() {
-                empty::empty(storage.as_ref(), &self.destination.name, &self.scope(), self.patience(), &self.progress).await?;
+                empty::empty(storage.as_ref(), &self.destination.name, self.scope(), self.patience()).await?;
             }
             board.advance(Step::Copy);
-            board.save(&self.progress).await?;
+            board.save().await?;
         }
         let mut destination = None;
         if board.step() == Step::Copy {
@@ -294,7 +289,7 @@ impl Migration {
     }
 
     /// Copies what is left to copy and compares; returns what the destination holds.
-    async fn copy(&self, reader: &Reader, board: &Board) -> Result<Sums> {
+    async fn copy(&self, reader: &Reader, board: &Board<'_>) -> Result<Sums> {
         let writer = Writer::new(&self.destination, self.options.max_parallel);
         writer.begin().await?;
         let (total, before) = {
@@ -302,14 +297,13 @@ impl Migration {
             (state.total, state.copied.total())
         };
         self.progress.enter(Phase::Copying, (before.entries, before.bytes), total);
-        let scope = self.scope();
-        let pass = self.pass(reader, &scope);
+        let pass = self.pass(reader);
         let copied = tokio::select! {
-            error = board.keep_saving(self.options.save_every, &self.progress) => return Err(error),
+            error = board.keep_saving(self.options.save_every) => return Err(error),
             copied = pass.copy(board, &writer) => copied,
         };
         // What is done is kept also where the rest failed, as far as the destination still takes it.
-        let saved = board.save(&self.progress).await;
+        let saved = board.save().await;
         copied.and(saved)?;
         let state = board.state().clone();
         if state.too_large.count > 0 {
@@ -323,34 +317,30 @@ impl Migration {
         }
         if let Some(counted) = state.total.filter(|counted| *counted != came) {
             board.begin_anew();
-            board.save(&self.progress).await?;
+            board.save().await?;
             return Err(Error::Changed { end: self.source.name.clone(), counted, copied: came });
         }
         writer.finish().await?;
         let destination = self.arrived(&Reader::open(&self.destination).await?, &state.copied).await?;
         if destination != state.copied {
             board.begin_anew();
-            board.save(&self.progress).await?;
+            board.save().await?;
             let report = Report { source: state.copied, destination, left_out: state.left_out, resumed: false };
             return Err(Error::Differs(Box::new(report)));
         }
         board.advance(Step::Release);
-        board.save(&self.progress).await?;
+        board.save().await?;
         Ok(destination)
     }
 
     /// Removes the locks. As long as the destination's is there, another run comes here again.
-    async fn release(&self, board: &Board) -> Result<()> {
+    async fn release(&self, board: &Board<'_>) -> Result<()> {
         let id = board.state().id.clone();
-        if let Some(storage) = self.source.storage()
-            && let Some(Lock { cofferdam: Some(Mark::Source(mark)), .. }) = lock_of(&self.source, self.patience(), &self.progress).await?
+        if let Some(Lock { cofferdam: Some(Mark::Source(mark)), .. }) = lock_of(&self.source, self.patience()).await?
             && mark.id == id
         {
-            unlock(storage.as_ref(), &self.source.name, self.patience(), &self.progress).await?;
+            unlock(&self.source, self.patience()).await?;
         }
-        if let Some(storage) = self.destination.storage() {
-            unlock(storage.as_ref(), &self.destination.name, self.patience(), &self.progress).await?;
-        }
-        Ok(())
+        unlock(&self.destination, self.patience()).await
     }
 }

@@ -128,9 +128,7 @@ impl Unfits {
 
 impl Lock {
     pub(crate) fn now(mark: Mark) -> Lock {
-        // This format knows no time that it could not write.
-        let start = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
-        Lock { start, cofferdam: Some(mark) }
+        Lock { start: now(), cofferdam: Some(mark) }
     }
 
     /// What is stored; something that is no lock of any kind holds the store all the same.
@@ -141,6 +139,12 @@ impl Lock {
     pub(crate) fn write(&self) -> cofferdam_backend::Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|error| cofferdam_backend::Error::InvalidKey(format!("{LOCK}: {error}")))
     }
+}
+
+/// The time, as it is written into a lock.
+pub(crate) fn now() -> String {
+    // This format knows no time that it could not write.
+    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
 }
 
 pub(crate) fn new_id() -> String {

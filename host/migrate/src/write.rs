@@ -13,7 +13,6 @@ use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
 use crate::end::{End, Held};
-use crate::progress::Progress;
 use crate::read::blocking;
 use crate::retry::Patience;
 use crate::{Error, Result};
@@ -102,7 +101,7 @@ impl Writer {
     }
 
     /// Writes a page. What is done is as durable as the end keeps anything; a snapshot's entries are so once it is finished.
-    pub(crate) async fn write(&self, entries: Vec<Entry>, patience: Patience, progress: &Progress) -> Result<Written> {
+    pub(crate) async fn write(&self, entries: Vec<Entry>, patience: Patience<'_>) -> Result<Written> {
         let mut written = Written::default();
         let mut fitting = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -129,7 +128,7 @@ impl Writer {
                 let one = async |batch| {
                     // Never closed; the count of turns is all that it is for.
                     let _turn = turns.acquire().await;
-                    self.batch(storage.as_ref(), batch, patience, progress).await
+                    self.batch(storage.as_ref(), batch, patience).await
                 };
                 for part in try_join_all(batches.into_iter().map(one)).await? {
                     written.done.extend(part.done);
@@ -140,9 +139,9 @@ impl Writer {
         Ok(written)
     }
 
-    async fn batch(&self, storage: &dyn Storage, batch: Vec<Entry>, patience: Patience, progress: &Progress) -> Result<Written> {
+    async fn batch(&self, storage: &dyn Storage, batch: Vec<Entry>, patience: Patience<'_>) -> Result<Written> {
         let operations: Vec<Operation> = batch.iter().map(operation).collect::<Result<_, _>>().map_err(|error| self.failed(error))?;
-        match patience.persist(progress, async || storage.batch(operations.clone()).await).await {
+        match patience.persist(async || storage.batch(operations.clone()).await).await {
             Ok(()) => return Ok(Written { done: batch, refused: Vec::new() }),
             Err(error) if refused(&error).is_none() => return Err(self.failed(error)),
             Err(_) => {}
@@ -151,7 +150,7 @@ impl Writer {
         let mut written = Written::default();
         for entry in batch {
             let alone = [operation(&entry).map_err(|error| self.failed(error))?];
-            match patience.persist(progress, async || storage.batch(alone.to_vec()).await).await {
+            match patience.persist(async || storage.batch(alone.to_vec()).await).await {
                 Ok(()) => written.done.push(entry),
                 Err(error) => match refused(&error) {
                     Some(why) => written.refused.push((entry.key, why)),

@@ -9,16 +9,16 @@ use sha2::{Digest, Sha256};
 
 use crate::frame;
 use crate::meta::Meta;
-use crate::read::examine;
+use crate::read::{Examined, examine};
 use crate::sums::Sums;
+use crate::write::append;
 
 /// A whole archive, in its tar: a gzip of chance bytes would end at its checksum.
 pub fn archive(tar: &[u8]) {
     let mut packed = GzEncoder::new(Vec::new(), Compression::none());
     let packed = packed.write_all(tar).and_then(|()| packed.finish()).unwrap_or_default();
     for bytes in [packed.as_slice(), tar] {
-        if let Ok(snapshot) = examine(Path::new("fuzz"), Cursor::new(bytes)) {
-            let contents = snapshot.contents();
+        if let Ok(Examined { contents, .. }) = examine(Path::new("fuzz"), Cursor::new(bytes)) {
             assert!(contents.state_bytes >= contents.key_bytes + contents.value_bytes, "an archive holds more than it has bytes");
         }
     }
@@ -36,11 +36,7 @@ pub fn archives() -> Vec<Vec<u8>> {
 fn tar(members: &[(&str, &Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, content) in members {
-        let mut header = tar::Header::new_ustar();
-        header.set_path(name)?;
-        header.set_size(u64::try_from(content.len()).unwrap_or(0));
-        header.set_cksum();
-        tar.append(&header, content.as_slice())?;
+        append(&mut tar, name, content)?;
     }
     tar.into_inner()
 }

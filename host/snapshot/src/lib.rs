@@ -22,7 +22,7 @@ pub use error::{Error, Result};
 pub use frame::MAX_ENTRY;
 pub use meta::{Configuration, Meta, Server};
 pub use read::{Contents, Entries, Snapshot};
-pub use write::{Finished, Writer};
+pub use write::{Finished, Part, Writer};
 
 /// The members of an archive, as they are named.
 pub(crate) const META: &str = "meta.json";

@@ -48,9 +48,15 @@ impl Contents {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     path: PathBuf,
-    file: Option<Arc<File>>,
+    file: Arc<File>,
+    examined: Examined,
+}
+
+/// What was found in an archive that is whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Examined {
     meta: Meta,
-    contents: Contents,
+    pub(crate) contents: Contents,
     sums: Sums,
     sums_text: Vec<u8>,
     sealed: Option<Vec<u8>>,
@@ -67,39 +73,39 @@ impl Snapshot {
     /// The same of a file that is open for reading, which may have no name; `path` is what errors call it. Blocks.
     pub fn of(file: File, path: impl Into<PathBuf>) -> Result<Snapshot> {
         let (file, path) = (Arc::new(file), path.into());
-        let snapshot = examine(&path, FromStart { file: file.clone(), at: 0 })?;
-        Ok(Snapshot { file: Some(file), ..snapshot })
+        let examined = examine(&path, FromStart { file: file.clone(), at: 0 })?;
+        Ok(Snapshot { path, file, examined })
     }
 
     /// What raft says of it.
     pub fn meta(&self) -> &Meta {
-        &self.meta
+        &self.examined.meta
     }
 
     /// What it holds.
     pub fn contents(&self) -> &Contents {
-        &self.contents
+        &self.examined.contents
     }
 
     /// The digests under the seal of the server that made the archive, as that seal's blob; none if they are left out, as a writer without keys does.
     pub fn sealed_sums(&self) -> Option<&[u8]> {
-        self.sealed.as_deref()
+        self.examined.sealed.as_deref()
     }
 
     /// The digest of its entries: SHA-256, in lower-case hex. Archives of the same entries in the same order have the same.
     pub fn digest(&self) -> &str {
-        &self.sums.state
+        &self.examined.sums.state
     }
 
     /// The digests as text, which is what goes under the seal.
     pub fn sums(&self) -> &[u8] {
-        &self.sums_text
+        &self.examined.sums_text
     }
 
     /// Whether what the seal opened are the digests of this archive. The lines may be in another order. [`Error::Damaged`] if not.
     pub fn check_sealed_sums(&self, opened: &[u8]) -> Result<()> {
         match Sums::parse(opened) {
-            Ok(sums) if sums == self.sums => Ok(()),
+            Ok(sums) if sums == self.examined.sums => Ok(()),
             Ok(_) => Err(Error::damaged(&self.path, format!("{SEALED} holds other digests: failed checking integrity of snapshot"))),
             Err(wrong) => Err(Error::damaged(&self.path, format!("{SEALED}: {wrong}: failed checking integrity of snapshot"))),
         }
@@ -109,8 +115,7 @@ impl Snapshot {
     ///
     /// The file is checked again on the way: if it is another than was opened, the last item is an error, and what was given before does not count.
     pub fn entries(&self) -> Result<Entries> {
-        let file = self.file.clone().ok_or_else(|| changed(&self.path))?;
-        let mut archive = Unpack::new(FromStart { file, at: 0 });
+        let mut archive = Unpack::new(FromStart { file: self.file.clone(), at: 0 });
         loop {
             match archive.next().map_err(|error| unreadable(&self.path, &error))? {
                 Some(member) if member.name == STATE => break,
@@ -120,7 +125,7 @@ impl Snapshot {
         }
         Ok(Entries {
             path: self.path.clone(),
-            expected: self.sums.state.clone(),
+            expected: self.digest().to_owned(),
             state: hashing(archive),
             count: 0,
             offset: 0,
@@ -227,7 +232,7 @@ impl<R: Read> Read for Hashing<R> {
 }
 
 /// Reads the whole archive, and says what is wrong with it if anything is.
-pub(crate) fn examine(path: &Path, file: impl Read) -> Result<Snapshot> {
+pub(crate) fn examine(path: &Path, file: impl Read) -> Result<Examined> {
     let wrong = |reason: String| Error::damaged(path, reason);
     let mut archive = Unpack::new(file);
     let mut found = Found::default();
@@ -256,7 +261,7 @@ pub(crate) fn examine(path: &Path, file: impl Read) -> Result<Snapshot> {
     if let Some(fault) = state.fault {
         return Err(fault);
     }
-    Ok(Snapshot { path: path.to_owned(), file: None, meta, contents: state.contents, sums, sums_text, sealed: found.sealed })
+    Ok(Examined { meta, contents: state.contents, sums, sums_text, sealed: found.sealed })
 }
 
 /// The members so far.

@@ -64,9 +64,7 @@ impl Writer {
         laid.flush().and_then(|()| laid.each(count)).map_err(Error::file(&path, "laying its entries aside"))?;
         let mut text = serde_json::to_vec(&Meta { size, ..meta }).map_err(|error| Error::damaged(&path, format!("{META}: {error}")))?;
         text.push(b'\n');
-        if u64::try_from(text.len()).map_or(true, |length| length > MAX_MEMBER) {
-            return Err(Error::damaged(&path, format!("{META} would be {} bytes long; at most {MAX_MEMBER} are read", text.len())));
-        }
+        fits(&path, META, &text)?;
         let sums = Sums { meta: format!("{:x}", Sha256::digest(&text)), state: format!("{:x}", digest.finalize()) };
         Ok(Finished { path, laid, entries, size, meta: text, sums: sums.text().into_bytes(), sealed: None })
     }
@@ -96,12 +94,7 @@ impl Finished {
 
     /// Adds the digests as the seal gave them.
     pub fn seal(&mut self, sealed: Vec<u8>) -> Result<()> {
-        if u64::try_from(sealed.len()).map_or(true, |length| length > MAX_MEMBER) {
-            return Err(Error::damaged(
-                &self.path,
-                format!("{SEALED} would be {} bytes long; at most {MAX_MEMBER} are read", sealed.len()),
-            ));
-        }
+        fits(&self.path, SEALED, &sealed)?;
         self.sealed = Some(sealed);
         Ok(())
     }
@@ -110,31 +103,58 @@ impl Finished {
     pub fn write(&self, to: impl Write) -> io::Result<()> {
         // As the servers do it: ciphertext does not get shorter.
         let mut tar = Builder::new(GzEncoder::new(to, Compression::none()));
-        append(&mut tar, META, self.meta.as_slice(), self.meta.len())?;
+        append(&mut tar, META, &self.meta)?;
         let packed = tar.get_mut();
         packed.write_all(header(STATE, self.size)?.as_bytes())?;
         self.laid.each(|framed| packed.write_all(framed))?;
         let padding = usize::try_from((BLOCK - self.size % BLOCK) % BLOCK).unwrap_or(0);
         packed.write_all([0; BLOCK as usize].get(..padding).unwrap_or_default())?;
-        append(&mut tar, SUMS, self.sums.as_slice(), self.sums.len())?;
+        append(&mut tar, SUMS, &self.sums)?;
         if let Some(sealed) = &self.sealed {
-            append(&mut tar, SEALED, sealed.as_slice(), sealed.len())?;
+            append(&mut tar, SEALED, sealed)?;
         }
         tar.into_inner()?.finish()?.flush()
     }
 
     /// Writes the archive to the disk and gives it its name, in place of any file that has it.
     pub fn persist(self) -> Result<()> {
-        let path = self.path.clone();
-        let directory = directory(&path);
-        let mut file =
-            NamedTempFile::with_prefix_in(".snapshot-", directory).map_err(Error::file(&path, "making a temporary file beside it"))?;
-        let written = self.write(BufWriter::with_capacity(1 << 18, file.as_file_mut()));
-        let synced =
-            written.and_then(|()| file.as_file().set_permissions(Permissions::from_mode(MODE))).and_then(|()| file.as_file().sync_all());
+        let mut part = Part::beside(&self.path)?;
+        self.write(BufWriter::with_capacity(1 << 18, part.file())).map_err(Error::file(&self.path, "writing it"))?;
+        part.persist()
+    }
+}
+
+/// A file in the making, for its owner alone. Dropped before the end, nothing is left of it.
+pub struct Part {
+    path: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Part {
+    /// Begins a file that is to be `path`; what is there already stays until [`Part::persist`].
+    pub fn beside(path: &Path) -> Result<Part> {
+        let file = NamedTempFile::with_prefix_in(".snapshot-", directory(path));
+        Ok(Part { path: path.to_owned(), file: file.map_err(Error::file(path, "making a temporary file beside it"))? })
+    }
+
+    /// What is written.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Where it is meanwhile.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Sees it on the disk and gives it its name, in place of any file that has it.
+    pub fn persist(self) -> Result<()> {
+        let Part { path, file } = self;
+        let synced = file.as_file().set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.as_file().sync_all());
         synced.map_err(Error::file(&path, "writing it"))?;
         file.persist(&path).map_err(|error| Error::file(&path, "giving it its name")(error.error))?;
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::file(&path, "writing its name to the disk"))
+        let named = File::open(directory(&path)).and_then(|directory| directory.sync_all());
+        named.map_err(Error::file(&path, "writing its name to the disk"))
     }
 }
 
@@ -151,6 +171,15 @@ fn header(name: &str, size: u64) -> io::Result<Header> {
     Ok(header)
 }
 
-fn append(tar: &mut Builder<impl Write>, name: &str, content: &[u8], size: usize) -> io::Result<()> {
-    tar.append(&header(name, u64::try_from(size).unwrap_or(u64::MAX))?, content)
+/// Adds a member that is in memory.
+pub(crate) fn append(tar: &mut Builder<impl Write>, name: &str, content: &[u8]) -> io::Result<()> {
+    tar.append(&header(name, u64::try_from(content.len()).unwrap_or(u64::MAX))?, content)
+}
+
+/// Fails if a member is longer than readers take.
+fn fits(path: &Path, name: &str, content: &[u8]) -> Result<()> {
+    if u64::try_from(content.len()).is_ok_and(|length| length <= MAX_MEMBER) {
+        return Ok(());
+    }
+    Err(Error::damaged(path, format!("{name} would be {} bytes long; at most {MAX_MEMBER} are read", content.len())))
 }

@@ -135,13 +135,14 @@ async fn two_runs_of_one_migration_do_not_both_go_on() {
     let state = crate::state::Lock::read(&destination.snapshot()[LOCK]);
     let Some(crate::state::Mark::Destination(mut state)) = state.cofferdam else { panic!("{state:?}") };
     let end = super::end("to", &destination);
-    let board = crate::board::Board::new((*state).clone(), &end, crate::retry::Patience(Duration::ZERO));
-    board.save(&slow.progress).await.unwrap();
+    let patience = crate::retry::Patience { limit: Duration::ZERO, progress: &slow.progress };
+    let board = crate::board::Board::new((*state).clone(), &end, patience);
+    board.save().await.unwrap();
     state.run = "another".to_owned();
-    let other = crate::board::Board::new(*state, &end, crate::retry::Patience(Duration::ZERO));
-    other.save(&slow.progress).await.unwrap();
+    let other = crate::board::Board::new(*state, &end, patience);
+    other.save().await.unwrap();
     board.state().total = Some(7);
-    assert!(matches!(board.save(&slow.progress).await, Err(Error::TakenOver)));
+    assert!(matches!(board.save().await, Err(Error::TakenOver)));
 }
 
 fn stores() -> impl Strategy<Value = BTreeMap<String, Bytes>> {
