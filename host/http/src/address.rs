@@ -136,10 +136,6 @@ const NAT64: Cidr = Cidr::v6(0x64, 0xff9b, 0, 96);
 /// Whether a guest may be led to the address, the operator having named these ranges.
 pub(crate) fn is_allowed(address: IpAddr, named: &[Cidr]) -> bool {
     let address = address.to_canonical();
-    let embedded = match address {
-        IpAddr::V4(_) => Vec::new(),
-        IpAddr::V6(address) => embedded(address),
-    };
     if hands_out_credentials(address) {
         return named.contains(&Cidr::only(address));
     }
@@ -148,7 +144,9 @@ pub(crate) fn is_allowed(address: IpAddr, named: &[Cidr]) -> bool {
     }
     match address {
         IpAddr::V4(_) => !SPECIAL_V4.iter().any(|range| range.contains(address)),
-        IpAddr::V6(_) if NAT64.contains(address) => embedded.into_iter().all(|inner| is_allowed(IpAddr::V4(inner), named)),
+        IpAddr::V6(translated) if NAT64.contains(address) => {
+            embedded(translated).into_iter().all(|inner| is_allowed(IpAddr::V4(inner), named))
+        }
         IpAddr::V6(inner) => {
             PUBLIC_V6.contains(address) && !SPECIAL_V6.iter().any(|range| range.contains(address)) && isatap(inner).is_none()
         }

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 
-use super::dial::Dialer;
+use super::dial::{DialError, Dialer};
 use super::endpoint::Endpoint;
-use super::exchange::{Failure, exchange};
+use super::exchange::{Failure, chain, exchange};
 use super::options::EgressOptions;
 use super::pool::Connection;
 use super::proxy::Proxies;
@@ -100,9 +100,10 @@ impl Forwarder {
 
     /// Sends a request and reads the answer to its end. The caller bounds the time.
     pub async fn post(&self, forwarded: Forwarded<'_>) -> Result<ForwardAnswer, ForwardError> {
+        let unanswered = |error: DialError| ForwardError::Unanswered(chain(&error));
         let request = request(&forwarded)?;
-        let stream = self.dialer(forwarded.endpoint)?.dial().await.map_err(|error| unanswered(&error))?;
-        let mut connection = Connection::over(stream, 0, false).await.map_err(|error| unanswered(&error))?;
+        let stream = self.dialer(forwarded.endpoint)?.dial().await.map_err(unanswered)?;
+        let mut connection = Connection::over(stream, 0, false).await.map_err(unanswered)?;
         match exchange(&mut connection, request, None, self.options.max_response_bytes).await {
             Ok(answer) => {
                 let response = answer.response;
@@ -113,18 +114,6 @@ impl Forwarder {
             Err(failure) => Err(ForwardError::Unanswered(failure.detail())),
         }
     }
-}
-
-/// The whole chain of causes.
-fn unanswered(error: &dyn std::error::Error) -> ForwardError {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    ForwardError::Unanswered(text)
 }
 
 fn request(forwarded: &Forwarded<'_>) -> Result<Request<Full<Bytes>>, ForwardError> {
