@@ -4,22 +4,23 @@
 //! to the address that was asked for (no redirect is followed, no proxy is used).
 
 mod stream;
-pub(crate) mod tls;
 
 use crate::args::ClientArguments;
 use crate::config::Environment;
 use crate::exit::{Failure, Outcome};
 use bytes::Bytes;
+use cofferdam_connect::{Address, Server, Settings};
 use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use http::request::Builder;
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,10 +63,7 @@ impl From<ClientError> for Failure {
 
 /// Where a server is, and how to talk to it.
 pub(crate) struct Client {
-    base: Uri,
-    host: String,
-    port: u16,
-    tls: Option<tls::Connector>,
+    server: Server,
     token: Option<Zeroizing<String>>,
     namespace: Option<String>,
     timeout: Duration,
@@ -85,34 +83,20 @@ impl Client {
             (None, Some((name, address))) => (name, address),
             (None, None) => ("the default address".to_owned(), "https://127.0.0.1:8200"),
         };
-        let wrong = || Failure::usage(format!("{source}: expected a URL such as https://127.0.0.1:8200, found {address:?}"));
-        let base: Uri = address.trim_end_matches('/').parse().map_err(|_| wrong())?;
-        let host = base.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let secure = match base.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(wrong()),
-        };
+        let address = Address::parse(address).map_err(|error| Failure::usage(format!("{source}: {error}")))?;
         let path = |flag: &Option<PathBuf>, name: &str| flag.clone().or_else(|| environment.value(name).map(PathBuf::from));
         let skip = arguments.tls_skip_verify
             || environment.value("SKIP_VERIFY").is_some_and(|value| !matches!(value, "0" | "false" | "f" | "FALSE" | "False" | "F"));
-        let tls = if secure {
-            let settings = tls::Settings {
-                ca_cert: path(&arguments.ca_cert, "CACERT"),
-                client_cert: path(&arguments.client_cert, "CLIENT_CERT"),
-                client_key: path(&arguments.client_key, "CLIENT_KEY"),
-                server_name: arguments.tls_server_name.clone().or_else(|| environment.value("TLS_SERVER_NAME").map(str::to_owned)),
-                skip_verify: skip,
-            };
-            Some(tls::Connector::new(&settings, &host).map_err(Failure::usage)?)
-        } else {
-            None
+        let settings = Settings {
+            ca_cert: path(&arguments.ca_cert, "CACERT"),
+            ca_path: environment.value("CAPATH").map(PathBuf::from),
+            client_cert: path(&arguments.client_cert, "CLIENT_CERT"),
+            client_key: path(&arguments.client_key, "CLIENT_KEY"),
+            server_name: arguments.tls_server_name.clone().or_else(|| environment.value("TLS_SERVER_NAME").map(str::to_owned)),
+            skip_verify: skip,
         };
         Ok(Self {
-            port: base.port_u16().unwrap_or(if secure { 443 } else { 80 }),
-            host,
-            base,
-            tls,
+            server: Server::new(address, &settings).map_err(Failure::usage)?,
             token: token(environment)?,
             namespace: environment.value("NAMESPACE").map(str::to_owned),
             timeout: timeout(environment)?,
@@ -121,7 +105,7 @@ impl Client {
 
     /// The address of the server.
     pub(crate) fn address(&self) -> String {
-        self.base.to_string().trim_end_matches('/').to_owned()
+        self.server.address().url()
     }
 
     /// Sends one request below `/v1/` and reads its answer; an empty answer is null.
@@ -129,19 +113,12 @@ impl Client {
         let url = self.url(path);
         let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
         let exchange = tokio::time::timeout(self.timeout, self.exchange(&method, &url, body));
-        let Reply { status, active, bytes } =
+        let reply =
             exchange.await.map_err(|_| unreachable(format!("no answer within {} s", self.timeout.as_secs())))?.map_err(unreachable)?;
-        let answer: Option<Value> = if bytes.is_empty() { Some(Value::Null) } else { serde_json::from_slice(&bytes).ok() };
-        if let Some(active) = active {
-            let advice = format!("this server is a standby, and no redirect is followed: ask the active one, with --address={active}");
-            return Err(ClientError::Refused { method, url, status, errors: vec![advice] });
+        if reply.active.is_some() || !reply.status.is_success() {
+            return Err(reply.refusal(method, url));
         }
-        if !status.is_success() {
-            let listed = answer.as_ref().and_then(|answer| answer.get("errors")).and_then(Value::as_array);
-            let errors = listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-            return Err(ClientError::Refused { method, url, status, errors });
-        }
-        answer.ok_or_else(|| unreachable("the answer is not JSON: is this the address of a Vault-compatible server?".to_owned()))
+        reply.json().ok_or_else(|| unreachable("the answer is not JSON: is this the address of a Vault-compatible server?".to_owned()))
     }
 
     fn url(&self, path: &str) -> String {
@@ -175,12 +152,31 @@ impl Client {
             None => Bytes::new(),
         };
         let request = request.body(Full::new(bytes)).map_err(|error| error.to_string())?;
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
-        match &self.tls {
-            Some(tls) => roundtrip(tls.connect(stream).await?, request).await,
-            None => roundtrip(stream, request).await,
-        }
+        let (response, driver) = self.begin(request).await?;
+        Reply::of(response, &driver).await
     }
+
+    /// Sends a request on a connection of its own, which ends with the answer's body.
+    async fn begin<B>(&self, request: Request<B>) -> Result<(Response<Incoming>, Driver), String>
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        answered(self.server.connect().await?, request).await
+    }
+}
+
+/// What moves the bytes of a connection.
+type Driver = JoinHandle<hyper::Result<()>>;
+
+async fn answered<S, B>(stream: S, request: Request<B>) -> Result<(Response<Incoming>, Driver), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    Ok((response, driver))
 }
 
 /// One request on a connection of its own.
@@ -188,14 +184,8 @@ pub(crate) async fn roundtrip<S>(stream: S, request: Request<Full<Bytes>>) -> Re
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let driver = tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let status = response.status();
-    let active = if status.is_redirection() { response.headers().get(LOCATION).and_then(server_of) } else { None };
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await.map_err(|error| error.to_string())?;
-    driver.abort();
-    Ok(Reply { status, active, bytes: Zeroizing::new(body.to_bytes().to_vec()) })
+    let (response, driver) = answered(stream, request).await?;
+    Reply::of(response, &driver).await
 }
 
 /// A server's answer.
@@ -206,6 +196,48 @@ pub(crate) struct Reply {
     active: Option<String>,
     /// Its body.
     pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Reply {
+    /// Reads the answer to its end, and ends the connection.
+    async fn of(response: Response<Incoming>, driver: &Driver) -> Result<Self, String> {
+        let (mut reply, body) = Self::head(response);
+        reply.bytes = whole(body).await?;
+        driver.abort();
+        Ok(reply)
+    }
+
+    /// The answer without its body, and that.
+    fn head(response: Response<Incoming>) -> (Self, Incoming) {
+        let status = response.status();
+        let active = if status.is_redirection() { response.headers().get(LOCATION).and_then(server_of) } else { None };
+        (Self { status, active, bytes: Zeroizing::default() }, response.into_body())
+    }
+
+    /// The body as JSON, null if it is empty; none if it is something else.
+    fn json(&self) -> Option<Value> {
+        if self.bytes.is_empty() { Some(Value::Null) } else { serde_json::from_slice(&self.bytes).ok() }
+    }
+
+    /// The error that the answer is.
+    fn refusal(self, method: Method, url: String) -> ClientError {
+        let errors = match &self.active {
+            Some(active) => {
+                vec![format!("this server is a standby, and no redirect is followed: ask the active one, with --address={active}")]
+            }
+            None => {
+                let answer = self.json().unwrap_or_default();
+                let listed = answer.get("errors").and_then(Value::as_array);
+                listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+        };
+        ClientError::Refused { method, url, status: self.status, errors }
+    }
+}
+
+async fn whole(body: Incoming) -> Result<Zeroizing<Vec<u8>>, String> {
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| error.to_string())?;
+    Ok(Zeroizing::new(body.to_bytes().to_vec()))
 }
 
 fn server_of(location: &HeaderValue) -> Option<String> {

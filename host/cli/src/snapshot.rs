@@ -8,12 +8,10 @@ use crate::client::{Client, ClientError};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{print, print_json};
-use cofferdam_snapshot::Snapshot;
+use cofferdam_snapshot::{Part, Snapshot};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io;
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 const PATH: &str = "sys/storage/raft/snapshot";
 const FORCED: &str = "sys/storage/raft/snapshot-force";
@@ -41,18 +39,13 @@ async fn save(arguments: &SaveArguments, environment: &Environment) -> Outcome {
     let format = arguments.client.format.resolve(environment)?;
     let client = Client::new(&arguments.client, environment)?;
     let path = &arguments.file;
-    let unwritten = |error: io::Error| Failure::usage(format!("{}: {error}", path.display()));
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Readable by its owner alone, and gone unless it is whole.
-    let mut file = NamedTempFile::with_prefix_in(".snapshot-", directory).map_err(unwritten)?;
-    client.download(PATH, file.as_file_mut()).await.map_err(doing("saving"))?;
-    let snapshot = open(file.path())?;
+    let mut part = Part::beside(path).map_err(Failure::usage)?;
+    client.download(PATH, part.file()).await.map_err(doing("saving"))?;
+    let snapshot = open(part.path())?;
     if snapshot.sealed_sums().is_none() {
         return Err(Failure::failed("Error saving the snapshot: incomplete snapshot, unable to read SHA256SUMS.sealed file"));
     }
-    file.as_file().sync_all().map_err(unwritten)?;
-    file.persist(path).map_err(|error| unwritten(error.error))?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(unwritten)?;
+    part.persist().map_err(Failure::usage)?;
     let contents = snapshot.contents();
     match format {
         OutputFormat::Json => {

@@ -1,4 +1,4 @@
-//! TLS of the client commands.
+//! TLS to the server: which authorities are trusted, and which certificate is shown.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -7,14 +7,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// What the operator said about TLS.
-pub(crate) struct Settings {
-    /// Authorities in place of the system's.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Authorities in place of the system's: a PEM file.
     pub ca_cert: Option<PathBuf>,
+    /// The same: a directory of PEM files, read only where no file is named.
+    pub ca_path: Option<PathBuf>,
     /// The certificate to show.
     pub client_cert: Option<PathBuf>,
     /// Its key.
@@ -26,14 +30,15 @@ pub(crate) struct Settings {
 }
 
 /// Makes TLS connections to one host.
-pub(crate) struct Connector {
+#[derive(Clone)]
+pub struct Connector {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
 impl Connector {
     /// Reads the files; errors name them.
-    pub(crate) fn new(settings: &Settings, host: &str) -> Result<Self, String> {
+    pub fn new(settings: &Settings, host: &str) -> Result<Self, String> {
         let name = settings.server_name.clone().unwrap_or_else(|| host.to_owned());
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -42,7 +47,7 @@ impl Connector {
         let builder = if settings.skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
         } else {
-            builder.with_root_certificates(roots(settings.ca_cert.as_deref())?)
+            builder.with_root_certificates(roots(settings)?)
         };
         let config = match (&settings.client_cert, &settings.client_key) {
             (Some(cert), Some(key)) => {
@@ -53,14 +58,14 @@ impl Connector {
                     .map_err(|error| format!("{} and {}: {error}", cert.display(), key.display()))?
             }
             (None, None) => builder.with_no_client_auth(),
-            _ => return Err("--client-cert and --client-key are needed both or neither".to_owned()),
+            _ => return Err("of a client certificate and its key, both are needed or neither".to_owned()),
         };
         let name = ServerName::try_from(name.clone()).map_err(|_| format!("{name:?} is neither a DNS name nor an IP address"))?;
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 
     /// The handshake.
-    pub(crate) async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    pub async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
         self.connector.connect(self.name.clone(), stream).await.map_err(|error| {
             // What `openssl req -x509` makes unless told otherwise.
             let hint = if error.to_string().contains("CaUsedAsEndEntity") {
@@ -82,20 +87,40 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, String> {
+fn roots(settings: &Settings) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    match ca_cert {
-        Some(path) => {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-        }
+    let files = match (&settings.ca_cert, &settings.ca_path) {
+        (Some(path), _) => vec![path.clone()],
+        (None, Some(directory)) => files_in(directory)?,
         // A system may have none, and some that cannot be read: a server whose authority is missing is then refused.
-        None => {
+        (None, None) => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            return Ok(roots);
+        }
+    };
+    for path in files {
+        for certificate in certificates(&path)? {
+            roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
         }
     }
     Ok(roots)
+}
+
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let wrong = |error: io::Error| format!("{}: a directory of PEM certificates expected: {error}", directory.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        // Through links: directories of authorities are made of them.
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        return Err(format!("{}: a directory of PEM certificates expected, found no file in it", directory.display()));
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 /// Accepts any certificate, but still checks that the server has its key.
@@ -134,5 +159,33 @@ impl ServerCertVerifier for Unchecked {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Connector, Settings};
+
+    fn opened(ca_cert: Option<&std::path::Path>, ca_path: &std::path::Path) -> Result<(), String> {
+        let settings = Settings { ca_cert: ca_cert.map(Into::into), ca_path: Some(ca_path.to_owned()), ..Settings::default() };
+        Connector::new(&settings, "localhost").map(|_| ())
+    }
+
+    #[test]
+    fn a_directory_of_authorities_is_read_unless_a_file_is_named_and_errors_name_what_was_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = opened(None, dir.path()).unwrap_err();
+        assert!(error.contains("found no file") && error.contains(&dir.path().display().to_string()), "{error}");
+        let authority = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+        fs::write(dir.path().join("a.pem"), &authority).unwrap();
+        opened(None, dir.path()).unwrap();
+        fs::write(dir.path().join("b.pem"), "no certificate").unwrap();
+        let error = opened(None, dir.path()).unwrap_err();
+        assert!(error.contains("b.pem"), "{error}");
+        opened(Some(&dir.path().join("a.pem")), dir.path()).unwrap();
+        let missing = dir.path().join("missing");
+        assert!(opened(None, &missing).unwrap_err().contains("missing"));
     }
 }

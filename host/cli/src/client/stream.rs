@@ -2,20 +2,16 @@
 //!
 //! No time-out: how long it takes depends on how much is stored.
 
-use super::{Client, ClientError, LARGEST_ANSWER, server_of};
+use super::{Client, ClientError, Reply, whole};
 use bytes::Bytes;
-use http::header::LOCATION;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// A part of a file, and the most that wait for the server.
@@ -73,9 +69,9 @@ impl Client {
         let (method, url) = (Method::GET, self.url(path));
         let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
         let request = self.head(&method, &url).and_then(|head| head.body(Full::<Bytes>::default()).map_err(|error| error.to_string()));
-        let response = self.begin(request.map_err(unreachable)?).await.map_err(unreachable)?;
+        let (response, _) = self.begin(request.map_err(unreachable)?).await.map_err(unreachable)?;
         if response.status() != StatusCode::OK {
-            return Err(self.refused(method, url, response).await);
+            return Err(refused(method, url, response).await);
         }
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
@@ -93,46 +89,20 @@ impl Client {
         let unreachable = |reason: String| ClientError::Unreachable { method: method.clone(), url: url.clone(), reason };
         let body = Upload::of(file).map_err(|error| unreachable(error.to_string()))?;
         let request = self.head(&method, &url).and_then(|head| head.body(body).map_err(|error| error.to_string()));
-        let response = self.begin(request.map_err(unreachable)?).await.map_err(unreachable)?;
+        let (response, _) = self.begin(request.map_err(unreachable)?).await.map_err(unreachable)?;
         if !response.status().is_success() {
-            return Err(self.refused(method, url, response).await);
+            return Err(refused(method, url, response).await);
         }
-        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await.map_err(|error| unreachable(error.to_string()))?;
-        Ok(serde_json::from_slice(&body.to_bytes()).unwrap_or_default())
-    }
-
-    /// Sends a request on a connection of its own, which ends with the answer's body.
-    async fn begin<B>(&self, request: Request<B>) -> Result<Response<Incoming>, String>
-    where
-        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-    {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
-        match &self.tls {
-            Some(tls) => answered(tls.connect(stream).await?, request).await,
-            None => answered(stream, request).await,
-        }
-    }
-
-    async fn refused(&self, method: Method, url: String, response: Response<Incoming>) -> ClientError {
-        let status = response.status();
-        if let Some(active) = response.headers().get(LOCATION).filter(|_| status.is_redirection()).and_then(server_of) {
-            let advice = format!("this server is a standby, and no redirect is followed: ask the active one, with --address={active}");
-            return ClientError::Refused { method, url, status, errors: vec![advice] };
-        }
-        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
-        let answer: Value = body.ok().and_then(|body| serde_json::from_slice(&body.to_bytes()).ok()).unwrap_or_default();
-        let listed = answer.get("errors").and_then(Value::as_array);
-        let errors = listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        ClientError::Refused { method, url, status, errors }
+        let answer = whole(response.into_body()).await.map_err(unreachable)?;
+        Ok(serde_json::from_slice(&answer).unwrap_or_default())
     }
 }
 
-async fn answered<S, B>(stream: S, request: Request<B>) -> Result<Response<Incoming>, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-    sender.send_request(request).await.map_err(|error| error.to_string())
+/// The error that an answer is. What could not be read of its body is left out: its status says more.
+async fn refused(method: Method, url: String, response: Response<Incoming>) -> ClientError {
+    let (mut reply, body) = Reply::head(response);
+    if reply.active.is_none() {
+        reply.bytes = whole(body).await.unwrap_or_default();
+    }
+    reply.refusal(method, url)
 }

@@ -1,20 +1,20 @@
 //! Finding and reading configuration files, and the places of what they hold.
 
-use super::{Builder, Config, ConfigError, Environment, Place};
+use super::{Builder, Config, ConfigError, Environment, Place, Purpose};
 use cofferdam_hcl::{Item, Key, Kind, Object, Pos, Value};
 use std::path::{Path, PathBuf};
 
 /// Reads the files that the `--config` flags name, in order; of a directory, its `*.hcl` and `*.json` in lexical order.
 pub(crate) fn load(paths: &[PathBuf], environment: &Environment) -> Result<Config, ConfigError> {
-    read(paths, environment, true)
+    read(paths, environment, Purpose::Serve)
 }
 
 /// The same for who serves nothing: it has no listeners, and their names need not be known here.
 pub(crate) fn look(paths: &[PathBuf], environment: &Environment) -> Result<Config, ConfigError> {
-    read(paths, environment, false)
+    read(paths, environment, Purpose::Look)
 }
 
-fn read(paths: &[PathBuf], environment: &Environment, serves: bool) -> Result<Config, ConfigError> {
+fn read(paths: &[PathBuf], environment: &Environment, purpose: Purpose) -> Result<Config, ConfigError> {
     let mut builder = Builder::default();
     let mut files = paths.to_vec();
     for path in paths {
@@ -28,7 +28,7 @@ fn read(paths: &[PathBuf], environment: &Environment, serves: bool) -> Result<Co
         }
     }
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    Ok(Config { files, ..builder.finish(environment, &names.join(", "), serves)? })
+    Ok(Config { files, ..builder.finish(environment, &names.join(", "), purpose)? })
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {

@@ -5,7 +5,7 @@
 
 use super::files::{Block, Source};
 use super::keys::{Scope, Verdict};
-use super::{Builder, Config, ConfigError, Environment, Level, aws, check_address, plugin, storage};
+use super::{Builder, Config, ConfigError, Environment, Level, Purpose, aws, check_address, plugin, storage};
 use cofferdam_hcl::{Item, Object, Value};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ pub(crate) fn load_migration(path: &Path, environment: &Environment) -> Result<M
     let [source, destination] = [SOURCE, DESTINATION].map(|name| end(&file, &root, name, environment));
     let (mut source, mut destination) = (source?, destination?);
     warnings.extend(said(&mut source, &mut destination));
-    let mut builder = Builder { offline: true, ..Builder::default() };
+    let mut builder = Builder::default();
     builder.log.level = file.parsed(&root, "log_level", Level::parse)?;
     environment.apply(&mut builder)?;
     Ok(MigrationConfig { source, destination, level: builder.log.level, warnings })
@@ -143,7 +143,7 @@ fn raft(file: &Source, root: &Object, block: &Block<'_>) -> Result<Raft, ConfigE
 fn backend(file: &Source, root: &Object, item: &Item, environment: &Environment) -> Result<Config, ConfigError> {
     // What reading warns of is a server's affair.
     let mut read = Vec::new();
-    let mut builder = Builder { offline: true, ..Builder::default() };
+    let mut builder = Builder::default();
     builder.storage = Some(storage::read(file, item, &mut read)?);
     if let Some(item) = root.get("aws") {
         builder.aws = aws::read(file, item, &mut read)?;
@@ -152,7 +152,7 @@ fn backend(file: &Source, root: &Object, item: &Item, environment: &Environment)
     builder.plugin_trusted_keys = plugin::trusted_keys(file, root)?;
     builder.plugin_directory = file.value(root, "plugin_directory", Value::string)?.map(|(path, _)| PathBuf::from(path));
     let name = file.file.display().to_string();
-    let mut config = Config { files: vec![file.file.clone()], ..builder.finish(environment, &name, false)? };
+    let mut config = Config { files: vec![file.file.clone()], ..builder.finish(environment, &name, Purpose::Migrate)? };
     // No server may run: there is nobody to lead.
     config.storage.ha = None;
     Ok(config)

@@ -103,7 +103,7 @@ impl Config {
         let listeners = vec![listener::Draft::from(listener)];
         let builder =
             Builder { storage: Some(storage.into()), listeners, api_addr: Some(api_addr), plugin_directory, ..Builder::default() };
-        Ok(Self { dev: true, ..builder.finish(environment, "dev server", true)? })
+        Ok(Self { dev: true, ..builder.finish(environment, "dev server", Purpose::Serve)? })
     }
 }
 
@@ -180,8 +180,17 @@ struct Builder {
     audit: audit::Draft,
     telemetry: telemetry::Draft,
     warnings: Vec<String>,
-    /// Nothing is served: neither listeners nor seals are wanted.
-    offline: bool,
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To serve.
+    Serve,
+    /// To look at what a server has: names of listeners are not looked up.
+    Look,
+    /// To migrate: nothing is served, and neither listeners nor seals are wanted.
+    Migrate,
 }
 
 impl Builder {
@@ -244,8 +253,8 @@ impl Builder {
         Ok(())
     }
 
-    /// `serves`: whether names of listeners are looked up.
-    fn finish(mut self, environment: &Environment, files: &str, serves: bool) -> Result<Config, ConfigError> {
+    fn finish(mut self, environment: &Environment, files: &str, purpose: Purpose) -> Result<Config, ConfigError> {
+        let offline = purpose == Purpose::Migrate;
         environment.apply(&mut self)?;
         let missing = |what: &str| Err(ConfigError::whole(files, what));
         let Some(storage) = self.storage else {
@@ -256,14 +265,14 @@ impl Builder {
         let plugins = plugin::finish(self.plugins, &self.aws)?;
         let files_of_plugins = plugin::Files { plugins: &plugins, directory: self.plugin_directory.as_deref() };
         let storage = storage.finish(&self.aws, environment, &files_of_plugins)?;
-        let of_seals = if self.offline { &Environment::default() } else { environment };
+        let of_seals = if offline { &Environment::default() } else { environment };
         let seals = seal::finish(self.seals, &self.aws, of_seals, &files_of_plugins)?;
         self.warnings.extend(plugin::idle(&plugins, &storage, &seals));
-        if let (Some(ha), None, false) = (&storage.ha, &api_addr, self.offline) {
+        if let (Some(ha), None, false) = (&storage.ha, &api_addr, offline) {
             let message = "api_addr is missing: standbys send clients to it; set it, or VAULT_API_ADDR, to the address at which clients reach this server";
             return Err(ha.origin.error("ha_enabled", message));
         }
-        if self.listeners.is_empty() && !self.offline {
+        if self.listeners.is_empty() && !offline {
             return missing("no listener is configured: add listener \"tcp\" { address = \"127.0.0.1:8200\" … }");
         }
         let max = self.max_lease_ttl.as_ref().map_or(LEASE_TTL, |(time, _)| *time);
@@ -280,7 +289,7 @@ impl Builder {
             None => LEASE_TTL.min(max),
         };
         let request_duration = self.request_duration.unwrap_or(listener::REQUEST_DURATION);
-        let drafts = self.listeners.into_iter().filter(|_| serves);
+        let drafts = self.listeners.into_iter().filter(|_| purpose == Purpose::Serve);
         let listeners = drafts.map(|draft| draft.finish(request_duration)).collect::<Result<_, _>>()?;
         Ok(Config {
             files: Vec::new(),

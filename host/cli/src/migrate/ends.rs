@@ -21,7 +21,7 @@ pub(super) async fn open(end: &MigrationEnd, must_exist: bool, runtime: &Arc<Run
             Ok(End { name: name(config), held: Held::Storage(backend) })
         }
         MigrationEnd::Snapshot(path) => {
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let directory = directory_of(path);
             let real = std::fs::canonicalize(directory)
                 .map_err(|error| Failure::usage(format!("raft_snapshot: the directory {} cannot be used: {error}", directory.display())))?;
             let file = path.file_name().ok_or_else(|| Failure::usage(format!("raft_snapshot: {} names no file", path.display())))?;
@@ -49,6 +49,11 @@ fn name(config: &Config) -> String {
     format!("{} settings {}", storage.component, digest.get(..16).unwrap_or(&digest))
 }
 
+/// Where a file is.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn real(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -60,10 +65,7 @@ pub(super) fn apart(config: &MigrationConfig) -> Result<(), Failure> {
         _ => None,
     };
     let file = |end: &MigrationEnd| match end {
-        MigrationEnd::Snapshot(path) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Some(real(parent))
-        }
+        MigrationEnd::Snapshot(path) => Some(real(directory_of(path))),
         _ => None,
     };
     let (source, destination) = (&config.source, &config.destination);

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
     let (mut config, reread): (Config, plugins::Reread) = match &dev {
         Some(dev) => {
             let config = dev.config(environment)?;
-            (config.clone(), Box::new(move || Ok(config.clone())))
+            (config.clone(), Arc::new(move || Ok(config.clone())))
         }
         None => {
             dev::refuse_flags(&arguments.dev)?;
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: ServerArguments, environment: &Environment) -> Outc
             let environment = environment.clone();
             (
                 config,
-                Box::new(move || {
+                Arc::new(move || {
                     let config = config::load(&paths, &environment).map_err(|error| error.to_string())?;
                     storage::apart(&config).map(|()| config)
                 }),
@@ -117,7 +117,6 @@ async fn serve(
     let listeners = config.listeners.iter().map(|listener| listener.0.clone()).collect();
     let server = Server::bind(core.clone(), listeners, metrics, ServerOptions::default()).await.map_err(Failure::failed)?;
     let sealed_by = seals.active.iter().chain(&seals.disabled).cloned().collect();
-    let reread = Arc::new(reread);
     let plugins = Plugins::new(config.storage.clone(), reread.clone(), storage.storage.clone(), sealed_by);
     server.serve_plugins(Arc::new(plugins.clone()));
     let traces = traces.map(|traces| {
@@ -194,7 +193,7 @@ impl Signals {
 
     /// Waits for one that ends the server; at every SIGHUP meanwhile rereads the certificates, opens the audit devices' files again, takes over
     /// the configuration's audit devices, and reloads the plugins.
-    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, reread: Arc<plugins::Reread>, plugins: Plugins) {
+    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, reread: plugins::Reread, plugins: Plugins) {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
@@ -215,7 +214,7 @@ impl Signals {
 
 /// Brings the audit devices in line with the configuration as it is now.
 async fn reconcile_audit(core: &Core, reread: &plugins::Reread) {
-    let done = match reread() {
+    let done = match plugins::read_again(reread).await {
         Ok(config) => core.reconcile_audit(config.audit.devices).await.map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };

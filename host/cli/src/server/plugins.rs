@@ -16,7 +16,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Reads the configuration again.
-pub(super) type Reread = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+pub(super) type Reread = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// Reads it where files and names may be waited for.
+pub(super) async fn read_again(reread: &Reread) -> Result<Config, String> {
+    let reread = reread.clone();
+    tokio::task::spawn_blocking(move || reread()).await.unwrap_or_else(|error| Err(error.to_string()))
+}
 
 /// A seal under supervision.
 pub(super) type SharedSeal = Arc<SupervisedSeal<LateSeal>>;
@@ -30,7 +36,7 @@ struct Inner {
     seals: Vec<SharedSeal>,
     /// Its stanza at the start.
     started: Storage,
-    reread: Arc<Reread>,
+    reread: Reread,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -49,7 +55,7 @@ fn name_of(role: Role, name: &str) -> String {
 }
 
 impl Plugins {
-    pub(super) fn new(started: Storage, reread: Arc<Reread>, storage: Arc<SupervisedStorage<Running>>, seals: Vec<SharedSeal>) -> Self {
+    pub(super) fn new(started: Storage, reread: Reread, storage: Arc<SupervisedStorage<Running>>, seals: Vec<SharedSeal>) -> Self {
         Self(Arc::new(Inner { storage, seals, started, reread, turn: tokio::sync::Mutex::default() }))
     }
 
@@ -117,8 +123,7 @@ impl Inner {
 
     async fn reload(self: &Arc<Self>, wanted: Vec<String>) -> BTreeMap<String, Reloaded> {
         let _turn = self.turn.lock().await;
-        let inner = self.clone();
-        let config = tokio::task::spawn_blocking(move || (inner.reread)()).await.unwrap_or_else(|error| Err(error.to_string()));
+        let config = read_again(&self.reread).await;
         let config = config.map(Arc::new).map_err(|error| OpenFailure::refused(format!("the configuration cannot be read again: {error}")));
         let mut reloaded = BTreeMap::new();
         let storage = name_of_storage(&self.started.component);

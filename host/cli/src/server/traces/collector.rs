@@ -3,9 +3,10 @@
 //! The rule: its certificate is checked, no redirect is followed, no proxy is used. It is the client of the commands. Who exports keeps no cause of a failure, so that it
 //! is kept here, for the log.
 
-use crate::client::{roundtrip, tls};
+use crate::client::roundtrip;
 use async_trait::async_trait;
 use bytes::Bytes;
+use cofferdam_connect::{Address, Server, Settings};
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
@@ -13,14 +14,10 @@ use opentelemetry_http::{HttpClient, HttpError};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpStream;
 
 /// Where a collector is.
 pub(super) struct Collector {
-    host: String,
-    port: u16,
-    authority: HeaderValue,
-    tls: Option<tls::Connector>,
+    server: Server,
     cause: Cause,
 }
 
@@ -41,27 +38,16 @@ impl Cause {
 
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collector").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("Collector").field("address", self.server.address()).finish_non_exhaustive()
     }
 }
 
 impl Collector {
     /// The collector at a URL.
     pub(super) fn new(url: &Uri, ca_cert: Option<&Path>) -> Result<Self, String> {
-        let wrong = || format!("traces: no host in {url}");
-        let authority = url.authority().ok_or_else(wrong)?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let secure = url.scheme_str() == Some("https");
-        let settings = tls::Settings {
-            ca_cert: ca_cert.map(Path::to_owned),
-            client_cert: None,
-            client_key: None,
-            server_name: None,
-            skip_verify: false,
-        };
-        let tls = secure.then(|| tls::Connector::new(&settings, &host)).transpose().map_err(|error| format!("traces: {error}"))?;
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Self { host, port, authority: HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?, tls, cause: Cause::default() })
+        let settings = Settings { ca_cert: ca_cert.map(Path::to_owned), ..Settings::default() };
+        let server = Address::parse(&url.to_string()).and_then(|address| Server::new(address, &settings));
+        Ok(Self { server: server.map_err(|error| format!("traces: {error}"))?, cause: Cause::default() })
     }
 
     /// Where the cause of a failure is kept.
@@ -72,13 +58,9 @@ impl Collector {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (mut head, body) = request.into_parts();
         head.uri = head.uri.path_and_query().map_or("/", |target| target.as_str()).parse()?;
-        head.headers.insert(HOST, self.authority.clone());
+        head.headers.insert(HOST, HeaderValue::from_str(self.server.address().authority())?);
         let request = Request::from_parts(head, Full::new(body));
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        let reply = match &self.tls {
-            Some(tls) => roundtrip(tls.connect(stream).await?, request).await,
-            None => roundtrip(stream, request).await,
-        }?;
+        let reply = roundtrip(self.server.connect().await?, request).await?;
         let mut response = Response::new(Bytes::copy_from_slice(&reply.bytes));
         *response.status_mut() = reply.status;
         Ok(response)
@@ -89,7 +71,7 @@ impl Collector {
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let answer = self.send(request).await;
-        self.cause.note(answer.as_ref().err().map(|error| format!("{}:{}: {error}", self.host, self.port)));
+        self.cause.note(answer.as_ref().err().map(|error| format!("{}: {error}", self.server.address().authority())));
         answer
     }
 }
