@@ -36,21 +36,9 @@ fn role(server: &Server, name: &str, arn: &str, more: Value) {
     server.done("POST", &format!("auth/aws/role/{name}"), Some(body));
 }
 
-/// A request with this token, or with none.
-fn call_as(server: &Server, token: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build().into();
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("{}/v1/{path}", server.address));
-    if !token.is_empty() {
-        request = request.header("X-Vault-Token", token);
-    }
-    let mut response = agent.run(request.body(body.map(|body| body.to_string()).unwrap_or_default()).unwrap()).unwrap();
-    let text = response.body_mut().read_to_string().unwrap();
-    (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
-}
-
 /// A login without a token; its status and answer.
 fn log_in(server: &Server, role: &str, request: &Request) -> (u16, Value) {
-    call_as(server, "", "PUT", "auth/aws/login", Some(request.login(role)))
+    server.call_as("", "PUT", "auth/aws/login", Some(request.login(role)))
 }
 
 /// The one error of a refused login.
@@ -79,7 +67,7 @@ fn signed_requests_are_checked_with_sts() {
     let metadata = &auth["metadata"];
     assert_eq!((&metadata["account_id"], &metadata["auth_type"]), (&json!(ACCOUNT), &json!("iam")), "{metadata}");
     let token = auth["client_token"].as_str().unwrap().to_owned();
-    let found = call_as(&server, &token, "GET", "auth/token/lookup-self", None).1["data"].clone();
+    let found = server.call_as(&token, "GET", "auth/token/lookup-self", None).1["data"].clone();
     assert_eq!(
         (&found["display_name"], &found["path"], &found["meta"]),
         (&json!("aws-user"), &json!("auth/aws/login"), metadata),
@@ -128,7 +116,7 @@ fn signed_requests_are_checked_with_sts() {
 }
 
 fn renewals_go_by_the_role(server: &Server, token: &str) {
-    let renew = || call_as(server, token, "POST", "auth/token/renew-self", Some(json!({})));
+    let renew = || server.call_as(token, "POST", "auth/token/renew-self", Some(json!({})));
     role(server, "user", &format!("arn:aws:iam::{ACCOUNT}:user/us*"), json!({"token_ttl": "30m"}));
     let (status, answer) = renew();
     assert_eq!((status, &answer["auth"]["lease_duration"]), (200, &json!(1_800)), "{answer}");
@@ -153,7 +141,7 @@ fn real_clients(server: &Server, endpoint: &str, user: &Keys, assumed: &Keys) {
         command.arg(format!("{name}={}", value.as_str().unwrap()));
     }
     let token = text(&succeed(&mut command, LIMIT)).trim().to_owned();
-    assert_eq!(call_as(server, &token, "GET", "auth/token/lookup-self", None).0, 200, "{token}");
+    assert_eq!(server.call_as(&token, "GET", "auth/token/lookup-self", None).0, 200, "{token}");
 }
 
 /// Whatever stands where STS should: nobody gets in by it, and it is not followed elsewhere.

@@ -4,7 +4,7 @@
 //! started also when it fails.
 
 mod audit;
-mod bao;
+pub(crate) mod bao;
 mod commands;
 mod crash;
 mod lifecycle;

@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(600);
 const DONE: &str = "Success! All of the keys have been migrated.";
 
 /// A file for `coffer migrate`.
-fn config(dir: &Path, source: &str, destination: &str) -> PathBuf {
+pub(crate) fn config(dir: &Path, source: &str, destination: &str) -> PathBuf {
     let path = dir.join("migrate.hcl");
     fs::write(&path, format!("storage_source {source}\nstorage_destination {destination}\n")).unwrap();
     path
@@ -34,18 +34,20 @@ fn directory(path: &Path) -> String {
     format!("\"file\" {{ path = \"{}\" fsync = false }}", path.display())
 }
 
-fn snapshot(path: &Path) -> String {
+/// The file of a snapshot as an end.
+pub(crate) fn snapshot(path: &Path) -> String {
     format!("\"raft_snapshot\" {{ path = \"{}\" }}", path.display())
 }
 
-fn command(config: &Path, flags: &[&str]) -> Command {
+/// `coffer migrate` with this file.
+pub(crate) fn command(config: &Path, flags: &[&str]) -> Command {
     let mut command = coffer();
     command.arg("migrate").arg("--config").arg(config).args(flags);
     command
 }
 
 /// Runs to the end, which must be this exit code.
-fn run(config: &Path, flags: &[&str], code: i32) -> String {
+pub(crate) fn run(config: &Path, flags: &[&str], code: i32) -> String {
     let output: Output = finish(&mut command(config, flags), LONG);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(code), "{flags:?}: {said}");

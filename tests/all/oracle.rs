@@ -7,72 +7,38 @@ mod damage;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use cofferdam_emulator::Dynalite;
 use serde_json::Value;
 
-use crate::e2e::process::{Server, bao, coffer, finish, free_port, script, succeed, text, until};
+use crate::e2e::bao::raft;
+use crate::e2e::process::{Server, finish, script, succeed, table, text};
+use crate::migrate::{command, config, run, snapshot};
+use crate::snapshot::exchange::real_client;
 
 /// Nothing here takes this long, also on a machine that is busy with other things.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A real server on raft storage below a directory.
-fn real(dir: &Path) -> Server {
-    let (port, cluster) = (free_port(), free_port());
-    let at = dir.display();
-    let data = dir.join("raft");
-    fs::create_dir(&data).unwrap();
-    let config = dir.join("bao.hcl");
-    let text = format!(
-        "storage \"raft\" {{\n  path = \"{at}/raft\"\n  node_id = \"one\"\n}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{cluster}\"\n\
-         unsafe_allow_api_audit_creation = true\n"
-    );
-    fs::write(&config, text).unwrap();
-    let mut command = Command::new(bao());
-    command.args(["server", "-config"]).arg(&config).env("HOME", dir);
-    Server::start(&mut command, &format!("http://127.0.0.1:{port}"), dir.join("log"), None)
+/// The real client's `operator raft snapshot`, with this file.
+fn client(server: &Server, line: &[&str], file: &Path) {
+    succeed(real_client(server, file.parent().unwrap(), line).arg(file), LONG);
 }
 
-/// The client of the real server.
-fn client(server: &Server, arguments: &[&str], file: &Path) {
-    let mut command = Command::new(bao());
-    command.args(arguments).arg(file).env("HOME", file.parent().unwrap()).env("BAO_ADDR", &server.address).env("BAO_TOKEN", &server.token);
-    succeed(&mut command, LONG);
-}
-
-/// Has a fresh real server take a snapshot in place of what it holds, and unseals it with the keys of the snapshot.
-fn restore(server: &Server, snapshot: &Path, keys: &[String]) {
-    client(server, &["operator", "raft", "snapshot", "restore", "-force"], snapshot);
-    until("the restored server to seal itself", server, || server.call("GET", "sys/seal-status", None).1["sealed"] == true);
-    server.unseal(keys);
-}
-
-/// An end of a migration.
-fn snapshot(path: &Path) -> String {
-    format!("\"raft_snapshot\" {{ path = \"{}\" }}", path.display())
-}
-
-fn table(endpoint: &str) -> String {
-    format!(
-        "\"dynamodb\" {{\n  endpoint = \"{endpoint}\"\n  region = \"eu-central-1\"\n  table = \"whole-server\"\n  access_key = \"AKIDEXAMPLE\"\n  \
-         secret_key = \"example\"\n}}"
-    )
+/// The directory of a server as an end of a migration.
+fn directory(place: &Path) -> String {
+    format!("\"filesystem\" {{ path = \"{}\" }}", place.join("data").display())
 }
 
 /// Runs `coffer migrate`; its exit code and what it said.
 fn migrate(dir: &Path, source: &str, destination: &str) -> (i32, String) {
-    let config = dir.join("migrate.hcl");
-    fs::write(&config, format!("storage_source {source}\nstorage_destination {destination}\n")).unwrap();
-    let output = finish(coffer().arg("migrate").arg("--config").arg(&config), LONG);
+    let output = finish(&mut command(&config(dir, source, destination), &[]), LONG);
     (output.status.code().unwrap(), text(&output))
 }
 
+/// The same, which must succeed.
 fn carry(dir: &Path, source: &str, destination: &str) {
-    let (code, said) = migrate(dir, source, destination);
-    assert_eq!(code, 0, "{source} to {destination}: {said}");
+    run(&config(dir, source, destination), &[], 0);
 }
 
 /// A command of tests/clients/oracle.py, which must find nothing wrong.
@@ -100,8 +66,9 @@ fn all_that_a_real_server_holds_comes_in_is_used_and_goes_back() {
     });
     let (facts, saved, exported) = (at("facts.json"), at("saved.snap"), at("exported.snap"));
     let facts = facts.to_str().unwrap();
+    let server = |dir: &Path| raft(dir, "unsafe_allow_api_audit_creation = true\n");
     // The second one's election runs beside the first one's work.
-    let (mut source, mut target) = (real(&first), real(&second));
+    let (mut source, mut target) = (server(&first), server(&second));
     let shares = std::thread::scope(|scope| {
         let other = scope.spawn(|| target.initialise(5, 3));
         let shares = source.initialise(5, 3);
@@ -109,7 +76,7 @@ fn all_that_a_real_server_holds_comes_in_is_used_and_goes_back() {
         other.join().unwrap();
         shares
     });
-    client(&source, &["operator", "raft", "snapshot", "save"], &saved);
+    client(&source, &["save"], &saved);
     source.kill();
     let mut known = read(Path::new(facts));
     known["shares"] = shares.clone().into();
@@ -126,12 +93,13 @@ fn all_that_a_real_server_holds_comes_in_is_used_and_goes_back() {
     carry(dir.path(), &table(dynalite.endpoint()), &snapshot(&exported));
     oracle(&["entries", saved.to_str().unwrap(), exported.to_str().unwrap(), facts]);
 
-    restore(&target, &exported, unseal);
+    client(&target, &["restore", "-force"], &exported);
+    target.reopen(unseal);
     oracle(&["read", &target.address, facts, "real"]);
     oracle(&["use", &target.address, facts, "real"]);
     target.kill();
 
-    carry(dir.path(), &snapshot(&saved), &format!("\"filesystem\" {{ path = \"{}\" }}", ours.join("data").display()));
+    carry(dir.path(), &snapshot(&saved), &directory(&ours));
     let mut server = Server::on(&ours, "");
     server.unseal(unseal);
     oracle(&["read", &server.address, facts, "ours"]);
@@ -171,7 +139,7 @@ fn a_store_that_no_server_made_comes_in() {
     let dir = tempfile::tempdir().unwrap();
     let (facts, made) = (dir.path().join("facts.json"), dir.path().join("made.snap"));
     oracle(&["scratch", made.to_str().unwrap(), facts.to_str().unwrap()]);
-    carry(dir.path(), &snapshot(&made), &format!("\"filesystem\" {{ path = \"{}\" }}", dir.path().join("data").display()));
+    carry(dir.path(), &snapshot(&made), &directory(dir.path()));
     let mut server = Server::on(dir.path(), "");
     server.unseal(&keys(&read(&facts))[1..]);
     oracle(&["scratched", &server.address, facts.to_str().unwrap()]);

@@ -15,7 +15,7 @@ use cofferdam_backend::{Seal, Storage};
 use cofferdam_emulator::Kms;
 use cofferdam_runtime::SealBackend;
 use cofferdam_vault::core::{Core, InitRequest, Options, RekeyAnswer, RekeyRequest, ShareRequest, Target};
-use cofferdam_vault::logical::{self, Request};
+use cofferdam_vault::logical;
 use cofferdam_vault::seal::{AutoSeal, SealOptions};
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ use self::tape::{Record, Watched};
 use super::{Opening, binding, kms, open_through};
 use crate::conformance::key;
 use crate::filesystem;
+use crate::ha::cluster::request;
 
 const MONTH: Duration = Duration::from_secs(768 * 3_600);
 
@@ -127,20 +128,7 @@ fn field(mut message: &[u8], wanted: u8) -> Option<&[u8]> {
 }
 
 async fn call(core: &Arc<Core>, token: &str, operation: logical::Operation, path: &str, body: Value) -> Value {
-    let data = if let Value::Object(data) = body { data } else { serde_json::Map::new() };
-    let token = Some(token.to_owned().into());
-    let request = Request {
-        id: "test".to_owned(),
-        operation,
-        path: path.to_owned(),
-        data,
-        token,
-        remote: None,
-        caller: None,
-        wrap_ttl: None,
-        headers: Vec::new(),
-    };
-    core.handle(request).await.unwrap().data.map_or(Value::Null, Value::Object)
+    core.handle(request(token, operation, path, body)).await.unwrap().data.map_or(Value::Null, Value::Object)
 }
 
 /// Rekeys with one share to one share; the new share, if there is one.

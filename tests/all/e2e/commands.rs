@@ -9,12 +9,8 @@ use super::process::{Server, coffer, component, finish, succeed, text};
 const LIMIT: Duration = Duration::from_secs(180);
 
 fn json(arguments: &[&str], server: &Server, code: i32) -> Value {
-    let mut command = coffer();
-    command.args(arguments).env("BAO_ADDR", &server.address).env("VAULT_ADDR", &server.address);
-    if !server.token.is_empty() {
-        command.env("BAO_TOKEN", &server.token).env("VAULT_TOKEN", &server.token);
-    }
-    let output = finish(&mut command, LIMIT);
+    let home = tempfile::tempdir().unwrap();
+    let output = finish(server.client(coffer(), home.path()).args(arguments), LIMIT);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::process::{Server, bao, coffer, component, configuration, finish, free_port, root, succeed, text};
+use super::process::{Server, bao, coffer, component, configuration, free_port, refused, root, succeed, text};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -16,9 +16,7 @@ fn a_second_server_on_a_directory_is_refused_and_told_who_holds_it() {
     let mut first = Server::on(dir.path(), "");
     let config = dir.path().join("second.hcl");
     std::fs::write(&config, configuration(dir.path(), &format!("127.0.0.1:{}", free_port()))).unwrap();
-    let output = finish(coffer().args(["server", "--config"]).arg(&config), LIMIT);
-    let said = text(&output);
-    assert!(!output.status.success(), "{said}");
+    let said = refused(&config);
     assert!(said.contains(&first.id().to_string()), "the holder {} is not named: {said}", first.id());
     assert!(said.contains(&dir.path().join("data").display().to_string()), "the directory is not named: {said}");
     first.initialise(1, 1);

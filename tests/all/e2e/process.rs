@@ -75,6 +75,14 @@ pub(crate) fn succeed(command: &mut Command, limit: Duration) -> Output {
     output
 }
 
+/// What our server says of a configuration that it must not start with.
+pub(crate) fn refused(config: &Path) -> String {
+    let output = finish(coffer().args(["server", "--config"]).arg(config), LONG);
+    let said = text(&output);
+    assert!(!output.status.success(), "the server ran with {}:\n{said}", config.display());
+    said
+}
+
 /// What a program wrote, to both outputs.
 pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -153,12 +161,8 @@ impl Server {
     /// Our server on a table of the DynamoDB at the endpoint, which it makes if it is missing; its files are below `dir`.
     pub(crate) fn on_table(dir: &Path, endpoint: &str) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        let storage = format!(
-            "storage \"dynamodb\" {{\n  endpoint = \"{endpoint}\"\n  region = \"eu-central-1\"\n  table = \"whole-server\"\n  \
-             access_key = \"AKIDEXAMPLE\"\n  secret_key = \"example\"\n}}\n"
-        );
         let config = dir.join("coffer.hcl");
-        fs::write(&config, storage + &listener(&address)).unwrap();
+        fs::write(&config, format!("storage {}\n{}", table(endpoint), listener(&address))).unwrap();
         Self::configured(&config, &address, dir.join("log"))
     }
 
@@ -187,9 +191,13 @@ impl Server {
 
     /// One request below /v1/, with the status and the JSON of the answer.
     pub(crate) fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), ureq::Error> {
+        self.try_call_as(&self.token, method, path, body)
+    }
+
+    fn try_call_as(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), ureq::Error> {
         let mut request = Request::builder().method(method).uri(format!("{}/v1/{path}", self.address));
-        if !self.token.is_empty() {
-            request = request.header("X-Vault-Token", &self.token);
+        if !token.is_empty() {
+            request = request.header("X-Vault-Token", token);
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut response = self.agent.run(request.body(body)?)?;
@@ -199,7 +207,12 @@ impl Server {
 
     /// Like `try_call`, and the server must answer.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        self.try_call(method, path, body.as_ref()).unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()))
+        self.call_as(&self.token, method, path, body)
+    }
+
+    /// Like `call`, with another token; an empty one is none.
+    pub(crate) fn call_as(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.try_call_as(token, method, path, body.as_ref()).unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log()))
     }
 
     /// Like `call`, and the answer must be a success; gives back its JSON.
@@ -224,6 +237,24 @@ impl Server {
             self.done("PUT", "sys/unseal", Some(json!({"key": key})));
         }
         self.until_active();
+    }
+
+    /// Waits until the server has sealed itself after a restore, and unseals it with these keys.
+    pub(crate) fn reopen(&self, keys: &[String]) {
+        until("the restored server to seal itself", self, || self.call("GET", "sys/seal-status", None).1["sealed"] == true);
+        self.unseal(keys);
+    }
+
+    /// A command of either client for this server, with its token if it has one.
+    pub(crate) fn client(&self, mut command: Command, home: &Path) -> Command {
+        command.env("HOME", home);
+        for prefix in ["BAO", "VAULT"] {
+            command.env(format!("{prefix}_ADDR"), &self.address);
+            if !self.token.is_empty() {
+                command.env(format!("{prefix}_TOKEN"), &self.token);
+            }
+        }
+        command
     }
 
     /// Waits until the server is unsealed and active.
@@ -280,6 +311,15 @@ pub(crate) fn configuration(dir: &Path, address: &str) -> String {
     format!("storage \"filesystem\" {{\n  path = \"{}\"\n}}\n", dir.join("data").display()) + &listener(address)
 }
 
-fn listener(address: &str) -> String {
+/// The table that `on_table` is on, as a storage or an end of a migration.
+pub(crate) fn table(endpoint: &str) -> String {
+    format!(
+        "\"dynamodb\" {{\n  endpoint = \"{endpoint}\"\n  region = \"eu-central-1\"\n  table = \"whole-server\"\n  access_key = \"AKIDEXAMPLE\"\n  \
+         secret_key = \"example\"\n}}"
+    )
+}
+
+/// A plain listener.
+pub(crate) fn listener(address: &str) -> String {
     format!("listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\napi_addr = \"http://{address}\"\n")
 }

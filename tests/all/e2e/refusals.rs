@@ -2,20 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::time::Duration;
 
-use super::process::{coffer, configuration, finish, free_port, text};
-
-const LIMIT: Duration = Duration::from_secs(180);
-
-/// Starts with a configuration that must be refused and gives back what was said.
-fn refused(config: &Path) -> String {
-    let output = finish(coffer().args(["server", "--config"]).arg(config), LIMIT);
-    let said = text(&output);
-    assert!(!output.status.success(), "the server ran with {}:\n{said}", config.display());
-    said
-}
+use super::process::{configuration, free_port, refused};
 
 #[test]
 fn a_wrong_configuration_is_refused_with_its_place_and_the_remedy() {

@@ -47,6 +47,21 @@ pub(super) struct Server {
     runtime: Mutex<Option<Runtime>>,
 }
 
+/// A request of a client with this token.
+pub(crate) fn request(token: &str, operation: Operation, path: &str, body: Value) -> Request {
+    Request {
+        id: "test".to_owned(),
+        operation,
+        path: path.to_owned(),
+        data: if let Value::Object(data) = body { data } else { serde_json::Map::new() },
+        token: Some(token.to_owned().into()),
+        remote: None,
+        caller: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
+    }
+}
+
 impl Server {
     async fn start(mini: &Arc<Mini>, number: usize, fencing: Fencing, times: Times, Clocks { wall, service }: Clocks) -> Server {
         let proxy = Proxy::start(mini).await.unwrap();
@@ -94,20 +109,7 @@ impl Server {
 
     /// A request, on the server's own threads. None if the server died meanwhile.
     pub(super) async fn call(&self, root: &str, operation: Operation, path: &str, body: Value) -> Option<Result<Value>> {
-        let data = if let Value::Object(data) = body { data } else { serde_json::Map::new() };
-        let token = Some(root.to_owned().into());
-        let request = Request {
-            id: "test".to_owned(),
-            operation,
-            path: path.to_owned(),
-            data,
-            token,
-            remote: None,
-            caller: None,
-            wrap_ttl: None,
-            headers: Vec::new(),
-        };
-        let core = Arc::clone(&self.core);
+        let (core, request) = (Arc::clone(&self.core), request(root, operation, path, body));
         let answer = self.handle.spawn(async move { core.handle(request).await }).await.ok()?;
         Some(answer.map(|response| response.data.map_or(Value::Null, Value::Object)))
     }

@@ -7,8 +7,9 @@ use std::process::Command;
 use cofferdam_emulator::Dynalite;
 use serde_json::Value;
 
-use super::{LONG, carry, keys, migrate, oracle, read, snapshot, table};
-use crate::e2e::process::{Server, coffer, configuration, finish, free_port, text};
+use super::{LONG, carry, directory, keys, migrate, oracle, read};
+use crate::e2e::process::{Server, coffer, configuration, finish, free_port, refused, table, text};
+use crate::migrate::{config, snapshot};
 
 /// A snapshot that cannot be taken at all, and what is said of it.
 // Where the flipped bit lies differs from run to run, and so does what is said of it.
@@ -60,10 +61,6 @@ impl Ground {
     }
 }
 
-fn directory(place: &Path) -> String {
-    format!("\"filesystem\" {{\n  path = \"{}\"\n}}", place.join("data").display())
-}
-
 /// Whether a directory holds any entry.
 fn holds_any(directory: &Path) -> bool {
     let Ok(names) = fs::read_dir(directory) else { return false };
@@ -81,12 +78,8 @@ fn passes_for_nothing(place: &Path, what: &str) {
     }
     let config = place.join("half.hcl");
     fs::write(&config, configuration(place, &format!("127.0.0.1:{}", free_port()))).unwrap();
-    let output = finish(coffer().args(["server", "--config"]).arg(&config), LONG);
-    assert!(
-        !output.status.success() && text(&output).contains("migration in progress"),
-        "{what}: a server starts on it: {}",
-        text(&output)
-    );
+    let said = refused(&config);
+    assert!(said.contains("migration in progress"), "{what}: {said}");
 }
 
 #[test]
@@ -165,8 +158,7 @@ fn entries_that_are_odd_or_damaged_are_named_and_harm_nothing_else() {
     let exported = ground.dir.path().join("exported.snap");
     let full = ground.place("full");
     for (source, destination) in [(large.clone(), snapshot(&exported)), (snapshot(&ground.damaged("large")), directory(&full))] {
-        let config = ground.dir.path().join("full.hcl");
-        fs::write(&config, format!("storage_source {source}\nstorage_destination {destination}\n")).unwrap();
+        let config = config(ground.dir.path(), &source, &destination);
         // In blocks of 512 bytes; what is over it fails as on a full disk, with another reason.
         let mut command = Command::new("sh");
         let binary = coffer();

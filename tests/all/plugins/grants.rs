@@ -51,12 +51,9 @@ pub(super) fn configure(place: &Place, component: &[u8], stanza: &str, grant: &s
 }
 
 /// A command for the server, which must end with this code, and what it says.
-fn run(mut command: Command, server: &Server, arguments: &[&str], code: i32) -> String {
-    for prefix in ["BAO", "VAULT"] {
-        command.env(format!("{prefix}_ADDR"), &server.address).env(format!("{prefix}_TOKEN"), &server.token);
-    }
+fn run(command: Command, server: &Server, arguments: &[&str], code: i32) -> String {
     let home = tempfile::tempdir().unwrap();
-    let output = finish(command.args(arguments).env("HOME", home.path()), LONG);
+    let output = finish(server.client(command, home.path()).args(arguments), LONG);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}\n{}", text(&output), server.log());
     String::from_utf8(output.stdout).unwrap()
 }

@@ -5,54 +5,27 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::e2e::process::{Server, bao, coffer, finish, free_port, succeed, text, until};
+use crate::e2e::bao::raft;
+use crate::e2e::process::{Server, bao, coffer, finish, succeed, text};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// The real server with integrated storage below the directory, initialised with throw-away keys of the same counts.
-pub(crate) fn real(dir: &Path, shares: u8, threshold: u8) -> Server {
-    let (port, cluster, data) = (free_port(), free_port(), dir.join("raft"));
-    fs::create_dir(&data).unwrap();
-    let config = dir.join("bao.hcl");
-    let text = format!(
-        "storage \"raft\" {{\n  path = \"{}\"\n  node_id = \"one\"\n}}\nlistener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{cluster}\"\n",
-        data.display()
-    );
-    fs::write(&config, text).unwrap();
-    let mut command = Command::new(bao());
-    command.args(["server", "-config"]).arg(&config).env("HOME", dir);
-    let mut server = Server::start(&mut command, &format!("http://127.0.0.1:{port}"), dir.join("bao.log"), None);
-    server.initialise(shares, threshold);
-    server
-}
-
-/// A command against the server, with its token.
-fn client(mut command: Command, server: &Server, home: &Path) -> Command {
-    command.env("HOME", home).env("BAO_ADDR", &server.address).env("BAO_TOKEN", &server.token);
-    command
-}
-
+/// A command of the real client about snapshots, against the server, with its token.
 pub(crate) fn real_client(server: &Server, home: &Path, line: &[&str]) -> Command {
-    let mut command = client(Command::new(bao()), server, home);
+    let mut command = server.client(Command::new(bao()), home);
     command.args(["operator", "raft", "snapshot"]).args(line);
     command
 }
 
-fn our_client(server: &Server, home: &Path, line: &[&str]) -> Command {
-    let mut command = client(coffer(), server, home);
+/// The same of ours.
+pub(super) fn our_client(server: &Server, home: &Path, line: &[&str]) -> Command {
+    let mut command = server.client(coffer(), home);
     command.arg("snapshot").args(line);
     command
 }
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(output)))
-}
-
-/// Waits until the server has sealed itself after a restore, and unseals it with these keys.
-pub(crate) fn reopen(server: &Server, keys: &[String]) {
-    until("the restored server to seal itself", server, || server.call("GET", "sys/seal-status", None).1["sealed"] == true);
-    server.unseal(keys);
 }
 
 fn secrets(server: &Server) -> Value {
@@ -91,9 +64,10 @@ fn a_store_goes_to_the_real_server_and_comes_back_with_what_that_has_added() {
     assert!(text(&succeed(&mut our_client(&server, ours.path(), &["inspect", &first]), LIMIT)).contains("Largest Entries"));
 
     // The real server takes it, and goes on with it.
-    let mut real = real(theirs.path(), 3, 2);
+    let mut real = raft(theirs.path(), "");
+    real.initialise(3, 2);
     succeed(&mut real_client(&real, theirs.path(), &["restore", "-force", &first]), LIMIT);
-    reopen(&real, &keys[1..]);
+    real.reopen(&keys[1..]);
     real.token.clone_from(&server.token);
     assert_eq!(secrets(&real), expected);
     let child = real.done("POST", "auth/token/lookup", Some(json!({"token": token})));
@@ -107,7 +81,7 @@ fn a_store_goes_to_the_real_server_and_comes_back_with_what_that_has_added() {
     // Back by the real client: what was written since is gone, what they have added is there.
     server.done("POST", "secret/data/lost", Some(json!({"data": {"x": "1"}})));
     succeed(&mut real_client(&server, theirs.path(), &["restore", "-force", &second]), LIMIT);
-    reopen(&server, &keys[..2]);
+    server.reopen(&keys[..2]);
     assert_eq!(secrets(&server), expected);
     assert_eq!(server.done("GET", "secret/data/app/added", None)["data"]["data"], json!({"by": "them"}));
     assert_eq!(server.done("GET", "plain/added", None)["data"], json!({"by": "them"}));
@@ -119,7 +93,7 @@ fn a_store_goes_to_the_real_server_and_comes_back_with_what_that_has_added() {
     succeed(&mut real_client(&server, theirs.path(), &["save", &third]), LIMIT);
     server.done("DELETE", "plain/added", None);
     succeed(&mut our_client(&server, ours.path(), &["restore", &third]), LIMIT);
-    reopen(&server, &keys[..2]);
+    server.reopen(&keys[..2]);
     assert_eq!(server.done("GET", "plain/added", None)["data"], json!({"by": "them"}));
 
     // A file that is damaged is refused before anything is sent, and so is one of another vault without force.

@@ -15,6 +15,7 @@ use cofferdam_runtime::{Runtime, RuntimeOptions, Source};
 
 use self::endpoint::{Endpoint, SIZE};
 use self::native::Native;
+pub(crate) use self::native::sdk;
 use crate::Bench;
 use crate::process::{computed, resident};
 use crate::row::{Judge, Row};
@@ -25,9 +26,9 @@ const IN_FLIGHT: usize = 32;
 const ROUND: Duration = Duration::from_millis(250);
 const NATIVE: &str = "native, the same SDK";
 /// AWS's own example keys: the endpoint looks at no signature.
-const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
-const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-const REGION: &str = "us-east-1";
+pub(crate) const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+pub(crate) const REGION: &str = "us-east-1";
 const PATH: &str = "logical/mount/folder";
 
 /// The two kinds of call.

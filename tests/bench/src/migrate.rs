@@ -12,20 +12,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use cofferdam_emulator::{Dynalite, free_port};
 use cofferdam_snapshot::{Meta, Writer};
 
 use crate::Bench;
+use crate::dynamodb::{ACCESS_KEY, REGION, SECRET_KEY, sdk};
 use crate::row::Row;
 use crate::sample::median;
 
 /// Items in one request of the loop: the service takes no more.
 const BATCH: usize = 25;
-const REGION: &str = "eu-central-1";
-const ACCESS_KEY: &str = "AKIDEXAMPLE";
-const SECRET_KEY: &str = "example";
 
 /// The place of a run: what is copied, and the files that say so.
 struct Place<'a> {
@@ -149,13 +146,7 @@ struct Tables {
 
 impl Tables {
     fn new(endpoint: &str) -> Self {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static(REGION))
-            .endpoint_url(endpoint)
-            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "bench"))
-            .build();
-        Self { client: Client::from_conf(config), maker: cofferdam_emulator::Client::new(endpoint) }
+        Self { client: sdk(endpoint), maker: cofferdam_emulator::Client::new(endpoint) }
     }
 
     async fn create(&self, name: &str) -> Result<()> {

@@ -140,16 +140,9 @@ pub(super) fn kms_blob((moto, keys): &(Moto, Keys), arguments: &[&str]) -> Strin
 }
 
 /// Runs the real `bao`, or our own client, against a server.
-pub(super) fn run(mut command: Command, server: &Server, arguments: &[&str]) -> Output {
+pub(super) fn run(command: Command, server: &Server, arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
-    command.args(arguments).env("HOME", home.path());
-    for prefix in ["BAO", "VAULT"] {
-        command.env(format!("{prefix}_ADDR"), &server.address);
-        if !server.token.is_empty() {
-            command.env(format!("{prefix}_TOKEN"), &server.token);
-        }
-    }
-    finish(&mut command, LIMIT)
+    finish(server.client(command, home.path()).args(arguments), LIMIT)
 }
 
 /// The same with JSON as its answer, and the exit code that it must have.

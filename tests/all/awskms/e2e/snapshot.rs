@@ -4,8 +4,9 @@ use cofferdam_emulator::{Keys, Kms, NewKey};
 use serde_json::json;
 
 use super::process::{LIMIT, REGION, Setup, awskms, initialise, json_of, reads, run, strings, write};
+use crate::e2e::bao::raft;
 use crate::e2e::process::{coffer, finish, text};
-use crate::snapshot::exchange::{real, real_client, reopen};
+use crate::snapshot::exchange::real_client;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_put_under_shares_opens_in_the_real_server_without_kms() {
@@ -37,10 +38,11 @@ async fn a_snapshot_put_under_shares_opens_in_the_real_server_without_kms() {
 
     kms.set_state(&key, "Disabled");
     let theirs = tempfile::tempdir().unwrap();
-    let mut real = real(theirs.path(), 3, 2);
+    let mut real = raft(theirs.path(), "");
+    real.initialise(3, 2);
     let restored = finish(&mut real_client(&real, theirs.path(), &["restore", "-force", &shared]), LIMIT);
     assert!(restored.status.success(), "{}", text(&restored));
-    reopen(&real, &keys[1..]);
+    real.reopen(&keys[1..]);
     real.token.clone_from(&server.token);
     reads(&real, "kept");
     server.stop();

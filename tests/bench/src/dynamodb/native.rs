@@ -14,15 +14,20 @@ use super::{ACCESS_KEY, REGION, SECRET_KEY};
 #[derive(Clone)]
 pub(super) struct Native(Client);
 
+/// The SDK with all that it brings.
+pub(crate) fn sdk(endpoint: &str) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "bench"))
+        .build();
+    Client::from_conf(config)
+}
+
 impl Native {
     pub(super) fn new(endpoint: &str) -> Self {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static(REGION))
-            .endpoint_url(endpoint)
-            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "bench"))
-            .build();
-        Self(Client::from_conf(config))
+        Self(sdk(endpoint))
     }
 
     pub(super) async fn get(&self, path: &str, key: &str) -> Result<()> {
