@@ -5,6 +5,7 @@ mod kill;
 mod many;
 mod raft;
 mod tables;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::fs;

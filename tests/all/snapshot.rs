@@ -2,3 +2,4 @@
 
 pub(crate) mod exchange;
 mod kill;
+mod large;

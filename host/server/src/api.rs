@@ -143,7 +143,14 @@ impl Api {
             Err(answer) => return *answer,
         };
         let recorded = self.core.audited_headers().map(|wanted| recorded(headers, &wanted)).unwrap_or_default();
-        let request = Request { data, remote: Some(remote), wrap_ttl, headers: recorded, ..self.request(operation, path, headers) };
+        let request = Request {
+            data,
+            remote: Some(remote),
+            wrap_ttl,
+            wrap_jwt: wrapping::jwt(headers),
+            headers: recorded,
+            ..self.request(operation, path, headers)
+        };
         let id = request.id.clone();
         tracing::Span::current().record(trace::REQUEST_ID, id.as_str());
         match self.core.handle(request).await {
@@ -171,6 +178,7 @@ impl Api {
             remote: None,
             caller: None,
             wrap_ttl: None,
+            wrap_jwt: false,
             headers: Vec::new(),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) fn told(request_id: &str, error: &Error) -> (StatusCode, Option<Strin
         (status, format!("internal error (request {request_id})"))
     };
     let (status, text) = match error {
-        Error::BadRequest(text) => (StatusCode::BAD_REQUEST, text.clone()),
+        Error::BadRequest(text) | Error::WrongCredentials(text) => (StatusCode::BAD_REQUEST, text.clone()),
         Error::PermissionDenied => (StatusCode::FORBIDDEN, "permission denied".to_owned()),
         Error::Forbidden(text) => (StatusCode::FORBIDDEN, text.clone()),
         Error::NotFound => return (StatusCode::NOT_FOUND, None),

@@ -42,6 +42,7 @@ fn options() -> Options {
         cache: true,
         ha: None,
         seal: cofferdam_vault::seal::SealOptions::default(),
+        lockout: cofferdam_vault::lockout::LockoutOptions::default(),
         audit: cofferdam_vault::audit::AuditOptions::default(),
         sts: None,
     }

@@ -16,11 +16,12 @@ pub(crate) fn ttl(headers: &HeaderMap) -> Result<Option<Duration>, Box<Answer>> 
     let refuse = |text: &str| Box::new(envelope::errors(StatusCode::BAD_REQUEST, &[text]));
     let ttl =
         wrap_ttl(text(headers, "x-vault-wrap-ttl")).map_err(|why| refuse(&format!("error parsing X-Vault-Wrap-TTL header: {why}")))?;
-    let format = text(headers, "x-vault-wrap-format");
-    if ttl.is_some() && format.eq_ignore_ascii_case("jwt") {
-        return Err(refuse("X-Vault-Wrap-Format: wrapping tokens in the form of a JWT are not offered by this server: leave it out"));
-    }
     Ok(ttl)
+}
+
+/// Whether the token of the wrapping is to be a JWT. Whatever else a client names, it gets a plain one, as from Vault.
+pub(crate) fn jwt(headers: &HeaderMap) -> bool {
+    text(headers, "x-vault-wrap-format") == "jwt"
 }
 
 /// Of the paths that answer without the vault's requests some hand out secrets: to answer unwrapped would show what the client wanted hidden.
@@ -54,7 +55,7 @@ mod tests {
         }
         let mut jwt = headers("60");
         jwt.insert("x-vault-wrap-format", HeaderValue::from_static("jwt"));
-        assert_eq!(ttl(&jwt).unwrap_err().status(), 400);
+        assert!(super::jwt(&jwt) && !super::jwt(&headers("60")));
     }
 
     #[test]

@@ -82,8 +82,13 @@ impl Cors {
 }
 
 impl Core {
-    /// Which pages may use this server from a browser; none while it does not answer requests.
+    /// Which pages may use this server from a browser; none while it is sealed. A standby learns of a change some seconds after the active server.
     pub fn cors(&self) -> Option<Arc<Cors>> {
-        self.active().ok().map(|active| active.cors.now()).filter(|cors| cors.enabled())
+        let settings = match self.active() {
+            Ok(active) => Some(active.cors.now()),
+            Err(Error::Standby) => self.standby_cors(),
+            Err(_) => None,
+        };
+        settings.filter(|cors| cors.enabled())
     }
 }

@@ -30,6 +30,12 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// Whom a login is for. Who gives wrong credentials for that one too often ([`Error::WrongCredentials`](crate::logical::Error::WrongCredentials)) is locked out.
+    fn alias(&self, request: &Request) -> Option<String> {
+        let _ = request;
+        None
+    }
+
     /// The mount was tuned: the times of its leases are these from now on, the one that counts if nobody says otherwise and the longest.
     fn tuned(&self, default_lease_ttl: Duration, max_lease_ttl: Duration) {
         let _ = (default_lease_ttl, max_lease_ttl);

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod keyring;
 pub mod kv;
 pub mod lease;
+pub mod lockout;
 pub mod logical;
 #[doc(hidden)]
 pub mod measure;

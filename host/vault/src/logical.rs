@@ -77,6 +77,8 @@ pub struct Request {
     pub caller: Option<Arc<Caller>>,
     /// The answer is to be wrapped, for this long; never zero.
     pub wrap_ttl: Option<Duration>,
+    /// The token of its wrapping is to have the form of a JWT.
+    pub wrap_jwt: bool,
     /// Those of its headers that [`Core::audited_headers`](crate::core::Core::audited_headers) names, in lower case.
     pub headers: Vec<(String, String)>,
 }
@@ -229,6 +231,9 @@ pub enum Error {
     /// The request cannot be right: 400 with this text.
     #[error("{0}")]
     BadRequest(String),
+    /// The credentials of a login are not right: 400 with this text. It counts towards a lockout of whom they are for.
+    #[error("{0}")]
+    WrongCredentials(String),
     /// 403 `permission denied`.
     #[error("permission denied")]
     PermissionDenied,

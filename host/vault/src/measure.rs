@@ -112,7 +112,7 @@ fn case(error: &Error) -> &'static str {
         Error::Sealed => "sealed",
         Error::Standby | Error::LeadershipLost => "standby",
         Error::Damaged(_) => "damaged",
-        Error::BadRequest(_) => "bad-request",
+        Error::BadRequest(_) | Error::WrongCredentials(_) => "bad-request",
         Error::PermissionDenied | Error::Forbidden(_) => "permission-denied",
         Error::NotFound => "not-found",
         Error::NoRoute(_) => "no-route",

@@ -7,6 +7,7 @@
 mod archive;
 mod attempt;
 mod auto;
+pub(crate) mod backup;
 mod convert;
 pub(crate) mod fuzz;
 pub(crate) mod generate_root;

@@ -64,6 +64,7 @@ impl Ground {
             ha: None,
             seal: SealOptions { seals: vec![seal], ..SealOptions::default() },
             audit: Default::default(),
+            lockout: cofferdam_vault::lockout::LockoutOptions::default(),
             sts: None,
         };
         Core::new(Arc::clone(&self.storage) as Arc<dyn Storage>, options)

@@ -58,6 +58,7 @@ pub(crate) fn request(token: &str, operation: Operation, path: &str, body: Value
         remote: None,
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     }
 }
@@ -102,6 +103,7 @@ impl Server {
             ha: Some(ha),
             seal: SealOptions::default(),
             audit: Default::default(),
+            lockout: cofferdam_vault::lockout::LockoutOptions::default(),
             sts: None,
         };
         Server { proxy, core: Core::new(storage, options), address, lease, handle, runtime: Mutex::new(Some(runtime)) }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{DONE, config, directory, fresh, run, stored};
 
-fn table(endpoint: &str, name: &str) -> String {
+pub(super) fn table(endpoint: &str, name: &str) -> String {
     format!(
         "\"dynamodb\" {{ endpoint = \"{endpoint}\" region = \"eu-central-1\" table = \"{name}\" ha_enabled = \"true\" \
          access_key = \"AKIDEXAMPLE\" secret_key = \"example\" }}"

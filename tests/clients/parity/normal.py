@@ -9,6 +9,7 @@ PATTERNS = [
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| ?[+-]\d\d:?\d\d( UTC)?)?"), "<time>"),
     (re.compile(r"\b\d\d? (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d\d \d\d:\d\d UTC\b"), "<time>"),
     (re.compile(r"\bhv[sb]\.[A-Za-z0-9_-]{20,}"), "<token>"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}"), "<jwt>"),
     (re.compile(r"(?<![A-Za-z0-9])[sb]\.[A-Za-z0-9_-]{24,}"), "<token>"),
     (re.compile(r"\b(?:auth_)?(kv|approle|token|system|identity|cubbyhole|ns_token)_[0-9a-f]{8}\b"), r"\1_<hex>"),
     (re.compile(r"\bvault-cluster-[0-9a-f]{8}\b"), "vault-cluster-<hex>"),

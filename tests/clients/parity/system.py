@@ -34,6 +34,22 @@ def wrapping(r):
     r.http("wrap missing", "GET", "/v1/secret/data/nosuch", headers=WRAP)
     r.http("wrap denied", "GET", "/v1/secret/data/wrapped", headers=WRAP, token="nonsense")
     r.http("wrap status", "GET", "/v1/sys/health", headers=WRAP)
+    jwt = {**WRAP, "X-Vault-Wrap-Format": "jwt"}
+    first = r.http("wrap jwt", "POST", "/v1/sys/wrapping/wrap", {"j": "w"}, jwt).get("wrap_info", "token")
+    r.http("wrap jwt lookup", "POST", "/v1/sys/wrapping/lookup", {"token": first})
+    r.http("wrap jwt lookup by itself", "GET", "/v1/sys/wrapping/lookup", token=first)
+    r.http("wrap jwt lookup-self", "GET", "/v1/auth/token/lookup-self", token=first)
+    r.http("wrap jwt token lookup", "POST", "/v1/auth/token/lookup", {"token": first})
+    second = r.http("wrap jwt rewrap", "POST", "/v1/sys/wrapping/rewrap", {"token": first}, {"X-Vault-Wrap-Format": "jwt"}).get("wrap_info", "token")
+    r.http("wrap jwt unwrap after rewrap", "POST", "/v1/sys/wrapping/unwrap", {"token": first})
+    r.http("wrap jwt unwrap", "POST", "/v1/sys/wrapping/unwrap", {"token": second})
+    own = r.http("wrap jwt own", "GET", "/v1/secret/data/wrapped", headers=jwt).get("wrap_info", "token")
+    r.http("wrap jwt unwrap by itself", "PUT", "/v1/sys/wrapping/unwrap", token=own)
+    r.http("wrap jwt unwrap by itself again", "PUT", "/v1/sys/wrapping/unwrap", token=own)
+    r.http("wrap jwt broken", "POST", "/v1/sys/wrapping/unwrap", {"token": "aaaa.bb.cc"})
+    r.http("wrap jwt forged", "POST", "/v1/sys/wrapping/unwrap", {"token": own[:-8] + "AAAAAAAA"})
+    for name in ("JWT", "nosuch"):
+        r.http(f"wrap format {name}", "POST", "/v1/sys/wrapping/wrap", {"j": "w"}, {**WRAP, "X-Vault-Wrap-Format": name})
     r.http("wrap without ttl", "POST", "/v1/sys/wrapping/wrap", {"foo": "bar"})
     for ttl in ("0", "", "1d", "abc", "-5", "1.5"):
         r.http(f"wrap ttl {ttl!r}", "GET", "/v1/secret/data/wrapped", headers={"X-Vault-Wrap-TTL": ttl})
@@ -141,4 +157,50 @@ def mounts(r):
     r.http("remount unmount", "DELETE", "/v1/sys/mounts/moved")
 
 
-SYSTEM = [wrapping, leases, config, mounts]
+def lockouts(r):
+    r.http("lockout enable", "POST", "/v1/sys/auth/locking", {"type": "approle"})
+    r.http("lockout tune read", "GET", "/v1/sys/auth/locking/tune")
+    for name, config in [
+        ("some", {"lockout_threshold": 2, "lockout_duration": "20m", "lockout_counter_reset_duration": 600}),
+        ("texts", {"lockout_threshold": "2", "lockout_disable": False, "nosuch": 1, "lockout_duration": ""}),
+        ("nothing", {}),
+        ("not a number", {"lockout_threshold": "many"}),
+        ("negative", {"lockout_threshold": -1}),
+        ("not a time", {"lockout_duration": "long"}),
+        ("not a switch", {"lockout_disable": "x"}),
+        ("no object", "x"),
+    ]:
+        r.http(f"lockout tune {name}", "POST", "/v1/sys/auth/locking/tune", {"user_lockout_config": config})
+        r.http(f"lockout tune {name} read", "GET", "/v1/sys/auth/locking/tune")
+    accessor = r.http("lockout mount", "GET", "/v1/sys/auth/locking").get("accessor")
+    r.http("lockout of tokens", "POST", "/v1/sys/auth/token/tune", {"user_lockout_config": {"lockout_threshold": 2}})
+    r.http("lockout of secrets", "POST", "/v1/sys/mounts/secret/tune", {"user_lockout_config": {"lockout_threshold": 2}})
+    r.http("lockout role", "POST", "/v1/auth/locking/role/r", {"role_id": "rid"})
+    r.http("lockout secret id", "POST", "/v1/auth/locking/role/r/custom-secret-id", {"secret_id": "right"})
+    login = "/v1/auth/locking/login"
+    for step in ("one", "two", "three"):
+        r.http(f"lockout nobody {step}", "POST", login, {"role_id": "nosuch", "secret_id": "x"}, token="")
+        r.http(f"lockout without secret id {step}", "POST", login, {"role_id": "rid"}, token="")
+    r.http("lockouts before", "GET", "/v1/sys/locked-users")
+    r.http("lockout wrong one", "POST", login, {"role_id": "rid", "secret_id": "x"}, token="")
+    r.http("lockout wrong two", "POST", login, {"role_id": "rid", "secret_id": "x"}, token="")
+    r.http("lockouts", "GET", "/v1/sys/locked-users")
+    r.http("lockouts of another", "GET", "/v1/sys/locked-users?mount_accessor=x")
+    r.http("lockout locked", "POST", login, {"role_id": "rid", "secret_id": "x"}, token="")
+    r.http("lockout locked all the same", "POST", login, {"role_id": "rid", "secret_id": "right"}, token="")
+    for method, rest in [("LIST", ""), ("POST", ""), ("GET", f"/{accessor}"), ("POST", f"/{accessor}/unlock"), ("GET", f"/{accessor}/unlock/rid"), ("DELETE", f"/{accessor}/unlock/rid"), ("POST", f"/{accessor}/nosuch/rid"), ("POST", f"/{accessor}/unlock/nosuch"), ("POST", "/nosuch/unlock/x"), ("POST", f"/{accessor}/unlock/rid")]:
+        r.http(f"lockouts {method} {rest.replace(accessor, 'accessor')}", method, f"/v1/sys/locked-users{rest}")
+    r.http("lockouts after", "GET", "/v1/sys/locked-users")
+    r.http("lockout in again", "POST", login, {"role_id": "rid", "secret_id": "right"}, token="", body_shown=False)
+    r.http("lockouts without token", "GET", "/v1/sys/locked-users", token="")
+    r.http("lockout disable", "DELETE", "/v1/sys/auth/locking")
+
+
+def backups(r):
+    for path in ("rekey/backup", "rekey/recovery-key-backup", "rotate/root/backup", "rotate/recovery/backup"):
+        for method in ("GET", "DELETE", "POST", "LIST"):
+            r.http(f"backup {method} {path}", method, f"/v1/sys/{path}")
+        r.http(f"backup {path} without token", "GET", f"/v1/sys/{path}", token="")
+
+
+SYSTEM = [wrapping, leases, config, mounts, lockouts, backups]

@@ -81,6 +81,10 @@ impl Environment {
         if let Some((name, value)) = self.get("RAW_STORAGE_ENDPOINT").filter(|(_, value)| !matches!(*value, "0" | "false")) {
             return Err(ConfigError::whole(name, format!("{value:?}: sys/raw is not built in: unset it")));
         }
+        if let Some((name, value)) = self.get("DISABLE_USER_LOCKOUT") {
+            let wrong = || ConfigError::whole(&name, format!("{value:?}: expected \"true\" or \"false\""));
+            builder.no_lockout = cofferdam_hcl::parse_boolean(value).ok_or_else(wrong)?;
+        }
         Ok(())
     }
 }

@@ -143,8 +143,7 @@ fn raft(file: &Source, root: &Object, block: &Block<'_>) -> Result<Raft, ConfigE
 fn backend(file: &Source, root: &Object, item: &Item, environment: &Environment) -> Result<Config, ConfigError> {
     // What reading warns of is a server's affair.
     let mut read = Vec::new();
-    let mut builder = Builder::default();
-    builder.storage = Some(storage::read(file, item, &mut read)?);
+    let mut builder = Builder { storage: Some(storage::read(file, item, &mut read)?), ..Builder::default() };
     if let Some(item) = root.get("aws") {
         builder.aws = aws::read(file, item, &mut read)?;
     }

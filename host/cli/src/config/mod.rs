@@ -15,6 +15,7 @@ mod files;
 mod ha;
 mod keys;
 mod listener;
+mod lockout;
 mod migrate;
 mod nearest;
 mod origin;
@@ -31,6 +32,7 @@ use crate::config::keys::Scope;
 pub(crate) use aws::{Access, Requests};
 use cofferdam_hcl::{Item, Object};
 use cofferdam_vault::audit::AuditOptions;
+use cofferdam_vault::lockout::LockoutOptions;
 pub(crate) use dynamodb::DynamoDb;
 pub(crate) use environment::Environment;
 pub(crate) use error::{ConfigError, Place};
@@ -83,6 +85,8 @@ pub(crate) struct Config {
     pub max_lease_ttl: Duration,
     /// Whether stored entries are cached, as ciphertext.
     pub cache: bool,
+    /// When clients are locked out that log in with wrong credentials.
+    pub lockout: LockoutOptions,
     /// Where requests are recorded.
     pub audit: AuditOptions,
     /// Where traces are sent.
@@ -177,6 +181,9 @@ struct Builder {
     max_lease_ttl: Option<(Duration, Place)>,
     request_duration: Option<Duration>,
     disable_cache: Option<bool>,
+    lockout: lockout::Draft,
+    /// The environment says so.
+    no_lockout: bool,
     audit: audit::Draft,
     telemetry: telemetry::Draft,
     warnings: Vec<String>,
@@ -217,6 +224,7 @@ impl Builder {
         }
         let plugins = plugin::read(file, root, &self.plugins, &mut self.warnings)?;
         self.plugins.extend(plugins);
+        self.lockout.read(file, root, &mut self.warnings)?;
         self.audit.read(file, root, &mut self.warnings)?;
         if let Some(item) = root.get("telemetry") {
             self.telemetry.read(file, item, &mut self.warnings)?;
@@ -309,6 +317,7 @@ impl Builder {
             default_lease_ttl: default,
             max_lease_ttl: max,
             cache: !self.disable_cache.unwrap_or(false),
+            lockout: self.lockout.finish(self.no_lockout),
             audit: self.audit.finish()?,
             traces: self.telemetry.finish(environment)?,
             warnings: self.warnings,

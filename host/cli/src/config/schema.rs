@@ -62,7 +62,7 @@ pub(crate) const TOP: &[(&str, Verdict)] = &[
     ("allow_unauthenticated_workflows", IgnoredIfOn("there are no workflows")),
     ("enable_unauthenticated_access", Ignored("nothing more is opened")),
     ("remove_irrevocable_lease_after", Ignored("there are no leases on other systems")),
-    ("user_lockout", Ignored("there is no login with a password")),
+    ("user_lockout", Repeatable),
     ("service_registration", Ignored("the server registers nowhere: let the service manager do it")),
     ("license_path", Ignored("no licence is needed")),
     ("reporting", Ignored("nothing is reported to anybody")),

@@ -4,6 +4,7 @@ mod audit;
 mod dynamodb;
 mod examples;
 mod fuzz;
+mod lockout;
 mod migrate;
 mod plugin;
 mod seal;

@@ -101,6 +101,32 @@ async fn a_standby_tells_that_it_is_one_and_sends_clients_to_the_active_server()
 }
 
 #[tokio::test]
+async fn a_standby_lets_the_same_pages_ask_as_the_active_server() {
+    let (active, standby, root) = pair(&Shared::default(), "http://first.example:8200", STEADY).await;
+    let set = active.running.client.send("PUT", "sys/config/cors", Some(&root), r#"{"allowed_origins":"http://a.example"}"#).await;
+    assert_eq!(set.status, 204, "{set:?}");
+    let page = |origin: &str| standby.running.client.clone().with("origin", origin);
+    let begun = Instant::now();
+    while page("http://b.example").send("GET", "sys/health", None, "").await.status != 403 {
+        assert!(begun.elapsed() < LONG);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (path, status) in [("sys/health", 429), ("sys/leader", 200), ("secret/a", 307)] {
+        let allowed = page("http://a.example").send("GET", path, None, "").await;
+        assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (status, "http://a.example"), "{path}");
+    }
+    let asks = page("http://a.example").with("access-control-request-method", "PUT");
+    assert_eq!(asks.send("OPTIONS", "secret/data/a", None, "").await.status, 200);
+    let off = active.running.client.send("DELETE", "sys/config/cors", Some(&root), "").await;
+    assert_eq!(off.status, 204, "{off:?}");
+    let begun = Instant::now();
+    while page("http://b.example").send("GET", "sys/health", None, "").await.status == 403 {
+        assert!(begun.elapsed() < LONG);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_step_down_wants_sudo_and_moves_the_leadership() {
     let (first, second, root) = pair(&Shared::default(), "http://first.example:8200", STEADY).await;
     let client = &first.running.client;

@@ -59,6 +59,7 @@ impl Record {
             remote: None,
             caller: None,
             wrap_ttl: None,
+            wrap_jwt: false,
             headers: Vec::new(),
         };
         Record::of(&request, None, "", Arc::default())
@@ -97,7 +98,7 @@ impl Stage<'_> {
             Stage::Response(Ok(_)) => None,
             Stage::Response(Err(error)) => match error {
                 Error::NotFound | Error::WrongMethod => None,
-                Error::BadRequest(_) | Error::TooLarge(_) => Some(one_error("invalid request")),
+                Error::BadRequest(_) | Error::WrongCredentials(_) | Error::TooLarge(_) => Some(one_error("invalid request")),
                 Error::PermissionDenied | Error::Forbidden(_) => Some(one_error("permission denied")),
                 Error::NoRoute(text) if is_list(text) => Some(text.clone()),
                 Error::NoRoute(_) => Some(one_error("unsupported path")),
@@ -113,6 +114,7 @@ pub(super) fn told(error: &Error) -> Option<String> {
     match error {
         Error::NoRoute(text) if is_list(text) => None,
         Error::BadRequest(_)
+        | Error::WrongCredentials(_)
         | Error::TooLarge(_)
         | Error::PermissionDenied
         | Error::Forbidden(_)

@@ -11,6 +11,7 @@ use crate::auth::aws::sts::NoSts;
 use crate::barrier::Barrier;
 use crate::identity::Identities;
 use crate::lease::clock::Clock;
+use crate::lockout::Lockouts;
 use crate::logical::{Error, Result};
 use crate::measure;
 use crate::mounts::{Engines, Mounts, Tables};
@@ -27,6 +28,7 @@ pub(crate) struct Active {
     pub(crate) tokens: Arc<token::Store>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) cors: Setting<cors::Cors>,
+    pub(crate) lockouts: Lockouts,
     /// What of the store is kept for another server.
     pub(crate) kept: Kept,
     /// Moves of mounts that were asked for, by their ids: from, to. They are done by the time the id is known.
@@ -60,7 +62,7 @@ impl Active {
             cubbyhole: Cubbyhole::new(view(&cubbyhole.storage_prefix()), cubbyhole.uuid.as_str()),
             default_lease_ttl,
             max_lease_ttl,
-            clock,
+            clock: clock.clone(),
         })
         .await?;
         let engines = Engines {
@@ -77,9 +79,10 @@ impl Active {
         let logins: Arc<dyn token::Logins> = mounts.clone();
         tokens.set_logins(Arc::downgrade(&logins));
         let kept = Kept::find(&view(""), &mounts.routes()).await?;
+        let lockouts = Lockouts::load(&view(""), clock, options.lockout, &mounts.routes()).await?;
         let cors = Setting::load(view(cors::VIEW), cors::KEY).await?;
         tokens.start();
-        Ok(Active { cluster, mounts, policies, tokens, audit, cors, kept, remounts: Mutex::default() })
+        Ok(Active { cluster, mounts, policies, tokens, audit, cors, lockouts, kept, remounts: Mutex::default() })
     }
 
     /// Stops timers. The keys are wiped by the caller.

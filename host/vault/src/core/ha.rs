@@ -1,8 +1,10 @@
 //! What the core of one server of several does beside: requests end with the leadership, and there is somewhere else to send clients.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Core, Leader, Leadership};
+use crate::cors::Cors;
 use crate::ha::Elsewhere;
 use crate::keyring::rfc3339_nano;
 use crate::logical::{Error, Result};
@@ -19,6 +21,11 @@ impl Core {
     /// Where the active server is, if it is another.
     pub fn elsewhere(&self) -> Elsewhere {
         self.ha.as_ref().map_or(Elsewhere::Nobody, |ha| ha.elsewhere())
+    }
+
+    /// What a standby knows of `sys/config/cors`.
+    pub(crate) fn standby_cors(&self) -> Option<Arc<Cors>> {
+        self.ha.as_ref()?.cors()
     }
 
     /// `GET sys/leader`. [`Error::Sealed`] on one of several servers while it is sealed.

@@ -34,6 +34,7 @@ use crate::audit::AuditOptions;
 use crate::auth::aws::sts::Sts;
 use crate::barrier::{Barrier, DEFAULT_CACHE_BYTES};
 use crate::ha::{Guard, Ha, HaOptions};
+use crate::lockout::LockoutOptions;
 use crate::logical::{Error, Result};
 use crate::measure;
 use crate::seal::SealOptions;
@@ -86,6 +87,8 @@ pub struct Options {
     pub ha: Option<HaOptions>,
     /// What the vault is sealed by.
     pub seal: SealOptions,
+    /// When clients are locked out that log in with wrong credentials.
+    pub lockout: LockoutOptions,
     /// Where requests are recorded.
     pub audit: AuditOptions,
     /// The way to AWS's STS, which logins by the aws auth method are checked with; none if there is none.

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use super::{Active, Core, to_the_end};
 use crate::audit::Trail;
+use crate::lockout::Attempt;
 use crate::logical::{Error, Operation, Request, Response, Result, one_error};
 use crate::measure;
-use crate::mounts::{Handler, no_route};
+use crate::mounts::{Found, Handler, no_route};
 use crate::system;
 use crate::token::Caller;
 
@@ -138,10 +139,10 @@ impl Core {
                 request.path.push('/');
             }
             let mut trail = Trail::of(&active, &request);
-            let (wraps, ttl) = (system::wrapping::path(&request), request.wrap_ttl);
+            let wraps = system::wrapping::Asked::of(&request, &self.options.api_addr);
             let mut outcome = Box::pin(self.attended(&active, &mut request, &mut trail)).await;
-            if let (Some(path), Ok(response)) = (wraps, &mut outcome) {
-                outcome = Box::pin(system::wrapping::wrap(&active, &request.id, &path, ttl, std::mem::take(response))).await;
+            if let (Some(asked), Ok(response)) = (wraps, &mut outcome) {
+                outcome = Box::pin(system::wrapping::wrap(&active, &asked, std::mem::take(response))).await;
             }
             trail.end(outcome).await?
         };
@@ -162,8 +163,9 @@ impl Core {
                 return Box::pin(system::wrapping::lookup(active, request)).await;
             }
         }
-        if active.mounts.unauthenticated(&request.path) {
-            return Box::pin(login(active, request, trail)).await;
+        let found = active.mounts.find(&request.path);
+        if found.as_ref().is_some_and(Found::unauthenticated) {
+            return Box::pin(login(active, request, found, trail)).await;
         }
         let Some(caller) = caller(active, request).await? else {
             trail.allowed(Vec::new).await?;
@@ -181,7 +183,7 @@ impl Core {
             let (tokens, caller) = (tokens.clone(), caller.clone());
             if caller.entry.num_uses == 0 { false } else { to_the_end(async move { tokens.spend(&caller).await }).await? }
         };
-        let response = self.checked(active, &caller, request, trail).await;
+        let response = self.checked(active, &caller, request, found, trail).await;
         if last {
             to_the_end(async move { tokens.revoke(&caller.entry.id).await }).await?;
         }
@@ -193,9 +195,10 @@ impl Core {
         active: &Arc<Active>,
         caller: &Caller,
         request: &mut Request,
+        found: Option<Found>,
         trail: &mut Trail,
     ) -> Result<Response> {
-        let entered = active.mounts.enter(&request.path).await;
+        let entered = active.mounts.enter_found(&request.path, found).await;
         let path = request.path.clone();
         // The system backend takes some paths with a slash at their end too: policies see them without, as they name them.
         let path = match path.strip_suffix('/') {
@@ -238,11 +241,11 @@ impl Core {
 }
 
 /// A request to a path where clients log in: nobody is asked who they are, and whoever has the right credential gets a token.
-async fn login(active: &Arc<Active>, request: &mut Request, trail: &mut Trail) -> Result<Response> {
+async fn login(active: &Arc<Active>, request: &mut Request, found: Option<Found>, trail: &mut Trail) -> Result<Response> {
     trail.allowed(Vec::new).await?;
     let path = request.path.clone();
     // Held until the token is there: whoever takes the mount out of service revokes what its logins earned.
-    let (mount, _within, rest) = active.mounts.enter(&path).await.ok_or_else(|| no_route(&path))?;
+    let (mount, _within, rest) = active.mounts.enter_found(&path, found).await.ok_or_else(|| no_route(&path))?;
     request.path = rest;
     measure::entered(&mount, request.operation);
     let begun = Instant::now();
@@ -251,7 +254,19 @@ async fn login(active: &Arc<Active>, request: &mut Request, trail: &mut Trail) -
             Handler::Engine(engine) if engine.unauthenticated(&request.path) => engine,
             _ => return Err(Error::Forbidden("permission denied".to_owned())),
         };
-        let mut response = engine.handle(request).await?;
+        // Whoever is locked out learns nothing of the credentials.
+        let attempt = engine.alias(request).and_then(|alias| active.lockouts.attempt(&mount.entry, alias));
+        if attempt.as_ref().is_some_and(Attempt::locked) {
+            return Err(Error::Forbidden("permission denied".to_owned()));
+        }
+        let handled = engine.handle(request).await;
+        if let (Err(Error::WrongCredentials(_)), Some(attempt)) = (&handled, &attempt) {
+            attempt.failed().await;
+        }
+        let mut response = handled?;
+        if let Some(attempt) = attempt.filter(|_| response.login.is_some()) {
+            attempt.succeeded().await?;
+        }
         if let Some(login) = response.login.take() {
             let (auth, warnings) = active.tokens.log_in(*login, &path, &active.mounts.source(&mount.entry)).await?;
             response.warnings.extend(warnings);

@@ -32,6 +32,7 @@ pub(crate) fn options() -> Options {
         cache: true,
         ha: None,
         seal: crate::seal::SealOptions::default(),
+        lockout: crate::lockout::LockoutOptions::default(),
         audit: crate::audit::AuditOptions::default(),
         sts: None,
     }
@@ -128,6 +129,7 @@ pub(crate) fn request(token: Option<&str>, operation: Operation, path: &str, bod
         remote: None,
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     }
 }

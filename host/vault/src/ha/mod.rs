@@ -50,6 +50,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::core::Cluster;
+use crate::cors::Cors;
 
 pub(crate) use guard::Guard;
 
@@ -83,6 +84,11 @@ impl Times {
     /// How long a lock must have read the same before it may be taken over.
     pub fn silence(&self) -> Duration {
         self.ttl + self.margin
+    }
+
+    /// How old what a standby answers by may be: the address of the leader it reads with the lock, this less often.
+    fn settings(&self) -> Duration {
+        self.renew * 2
     }
 
     /// How long one step on the lock may take: three fit into what is left of a lease when its renewal is due.
@@ -148,6 +154,8 @@ pub(crate) struct Ha {
     holder: Mutex<Option<Holder>>,
     /// As a standby knows it.
     cluster: Mutex<Option<Cluster>>,
+    /// As a standby has last read them, and when.
+    cors: Mutex<Option<(BootInstant, Arc<Cors>)>>,
     claims: AtomicU64,
     /// Identities that this server contended under, the newest last.
     own: Mutex<VecDeque<String>>,
@@ -166,6 +174,7 @@ impl Ha {
             refused: watch::Sender::new(None),
             holder: Mutex::default(),
             cluster: Mutex::default(),
+            cors: Mutex::default(),
             claims: AtomicU64::new(0),
             own: Mutex::default(),
         })
@@ -184,6 +193,11 @@ impl Ha {
     /// The cluster's name and id, if this server has read them.
     pub(crate) fn cluster(&self) -> Option<Cluster> {
         locked(&self.cluster).clone()
+    }
+
+    /// Which pages of other origins may use the servers, as a standby knows it.
+    pub(crate) fn cors(&self) -> Option<Arc<Cors>> {
+        locked(&self.cors).as_ref().map(|(_, cors)| cors.clone())
     }
 
     /// Where the active server is, as far as this one knows. The lock is read by whoever contends, not for each request.

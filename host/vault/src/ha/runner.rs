@@ -13,6 +13,7 @@ use super::contender::{Claim, Contender};
 use super::renewal::{Loss, renew};
 use super::{Ha, Holder, Leading, Task, advertisement, locked};
 use crate::core::{Active, CLUSTER, Core, SEAL_GRACE};
+use crate::cors;
 use crate::logical::Result;
 use crate::unseal::TakeOver;
 use crate::view::View;
@@ -245,6 +246,18 @@ impl Runner {
         {
             *locked(&self.ha.cluster) = Some(cluster);
         }
+        self.note_cors(read).await;
+    }
+
+    /// Remembers which pages may use the servers. What cannot be read stays as it was; nothing stored are none.
+    async fn note_cors(&self, read: BootInstant) {
+        let due = locked(&self.ha.cors).as_ref().is_none_or(|(last, _)| last.until(read) >= self.ha.options.times.settings());
+        if !due {
+            return;
+        }
+        let stored = self.peek(&format!("{}{}", cors::VIEW, cors::KEY)).await.and_then(|stored| serde_json::from_slice(&stored).ok());
+        let known = stored.map(Arc::new).or_else(|| self.ha.cors()).unwrap_or_default();
+        *locked(&self.ha.cors) = Some((read, known));
     }
 
     /// What another server has stored, if it can be read in little time: contending does not wait for data.

@@ -26,6 +26,7 @@ pub(super) fn request(operation: Operation, path: &str, body: Value) -> Request 
         remote: None,
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ use super::entry::{Config, Entry};
 use super::router::Handler;
 use super::{Mounts, Tables};
 use crate::auth::TokenType;
+use crate::lockout;
 use crate::logical::{Error, Result};
 
 /// The auth methods of this server that can be mounted.
@@ -45,6 +46,8 @@ pub(crate) struct Tune {
     pub(crate) options: Option<BTreeMap<String, String>>,
     /// Only for auth mounts.
     pub(crate) token_type: Option<TokenType>,
+    /// Only for auth mounts that lock clients out.
+    pub(crate) user_lockout: Option<lockout::Change>,
 }
 
 impl Tune {
@@ -61,6 +64,7 @@ impl Tune {
             (self.allowed_response_headers.is_some(), "allowed_response_headers"),
             (self.options.is_some(), "options"),
             (self.token_type.is_some(), "token_type"),
+            (self.user_lockout.is_some(), "user_lockout_config"),
         ]
         .into_iter()
         .find_map(|(set, name)| set.then_some(name))
@@ -273,6 +277,9 @@ fn tuned(old: &Entry, tune: Tune) -> Result<Entry> {
     }
     if let Some(kind) = tune.token_type {
         config.set_token_type(kind);
+    }
+    if let Some(change) = &tune.user_lockout {
+        config.user_lockout_config.get_or_insert_default().change(change);
     }
     if config.max_lease_ttl > 0 && config.default_lease_ttl > config.max_lease_ttl {
         return Err(Error::bad_request(format!(

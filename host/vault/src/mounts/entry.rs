@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::auth::TokenType;
 use crate::crypto;
+use crate::lockout::UserLockout;
 use crate::logical::{Fields, Result};
 
 /// The namespace that is the only one here.
@@ -82,6 +83,9 @@ pub(crate) struct Config {
     pub(crate) passthrough_request_headers: Option<Vec<String>>,
     #[serde(skip_serializing_if = "nothing")]
     pub(crate) allowed_response_headers: Option<Vec<String>>,
+    /// When clients of an auth mount are locked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_lockout_config: Option<UserLockout>,
     /// Members that other servers keep here.
     #[serde(flatten)]
     pub(crate) other: Fields,
@@ -216,6 +220,11 @@ impl Config {
             info.insert("token_type".to_owned(), self.token_type().name().into());
         }
         self.lists(&mut info);
+        if let Some(lockout) = &self.user_lockout_config {
+            let mut shown = Fields::new();
+            lockout.show(&mut shown);
+            info.insert("user_lockout_config".to_owned(), shown.into());
+        }
         info
     }
 

@@ -10,12 +10,6 @@ use crate::logical::{Error, Result, one_error};
 use crate::token::{Logins, Source};
 
 impl Mounts {
-    /// Whether a path of the API is answered without a token.
-    pub(crate) fn unauthenticated(&self, path: &str) -> bool {
-        let routes = self.routes();
-        routes.find(path).is_some_and(|(mount, rest)| matches!(&mount.handler, Handler::Engine(engine) if engine.unauthenticated(rest)))
-    }
-
     /// What a mount says of the tokens of its logins.
     pub(crate) fn source(&self, entry: &Entry) -> Source {
         let (default_ttl, max_ttl) = self.engines.lease_ttls(entry);

@@ -25,6 +25,22 @@ pub(crate) use router::{Handler, Mount, Routes};
 pub(crate) use table::Table;
 pub(crate) use tables::Tables;
 
+/// A mount, held in service, and the part of a path below it.
+pub(crate) type Entered = (Arc<Mount>, tokio::sync::OwnedRwLockReadGuard<()>, String);
+
+/// A mount as it was found, and the part of a path below it.
+pub(crate) struct Found {
+    mount: Arc<Mount>,
+    rest: String,
+}
+
+impl Found {
+    /// Whether the path is answered without a token.
+    pub(crate) fn unauthenticated(&self) -> bool {
+        matches!(&self.mount.handler, Handler::Engine(engine) if engine.unauthenticated(&self.rest))
+    }
+}
+
 /// The mounts of an unsealed vault.
 pub(crate) struct Mounts {
     engines: Engines,
@@ -77,19 +93,28 @@ impl Mounts {
     }
 
     /// The mount that answers a path, ready to be used until the guard is dropped, and the part of the path below it.
-    pub(crate) async fn enter(&self, path: &str) -> Option<(Arc<Mount>, tokio::sync::OwnedRwLockReadGuard<()>, String)> {
+    pub(crate) async fn enter(&self, path: &str) -> Option<Entered> {
+        self.enter_found(path, self.find(path)).await
+    }
+
+    /// The same for who has looked already, and takes what was found for a hint.
+    pub(crate) async fn enter_found(&self, path: &str, mut found: Option<Found>) -> Option<Entered> {
         loop {
-            let (mount, rest) = {
-                let routes = self.routes();
-                let (mount, rest) = routes.find(path)?;
-                (mount.clone(), rest.to_owned())
-            };
+            let Found { mount, rest } = found?;
             let guard = mount.gate.clone().read_owned().await;
-            // The mount may have been taken out of service while this waited.
+            // The mount may have been taken out of service meanwhile.
             if self.at(&mount.entry.api_path()).is_some_and(|now| Arc::ptr_eq(&now, &mount)) {
                 return Some((mount, guard, rest));
             }
+            found = self.find(path);
         }
+    }
+
+    /// The mount that answers a path as the mounts are now.
+    pub(crate) fn find(&self, path: &str) -> Option<Found> {
+        let routes = self.routes();
+        let (mount, rest) = routes.find(path)?;
+        Some(Found { mount: mount.clone(), rest: rest.to_owned() })
     }
 
     /// Puts a mount in service in place of the one at its path. If it cannot be opened, it is refused until it is tuned or the next unseal.

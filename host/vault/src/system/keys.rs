@@ -37,6 +37,8 @@ pub(super) async fn rotate(call: &Call<'_>, rest: &str, request: &Request) -> Re
         }
         "" | "keyring" | "config" | "keyring/config" | "root" => Err(Error::UnsupportedOperation),
         _ => match rest.split_once('/') {
+            Some(("root", "backup")) => rekey::backup(call, Target::Root, request.operation).await,
+            Some(("recovery", "backup")) => rekey::backup(call, Target::Recovery, request.operation).await,
             Some(("root", verb)) => rekey::rotate(call, Target::Root, verb, request).await,
             Some(("recovery", verb)) => rekey::rotate(call, Target::Recovery, verb, request).await,
             _ => Err(Error::unsupported_path()),

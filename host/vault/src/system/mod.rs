@@ -9,6 +9,7 @@ mod config;
 mod internal;
 mod keys;
 mod leases;
+mod lockouts;
 mod mounts;
 mod params;
 mod policies;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::core::{Active, Core};
+use crate::core::{Active, Core, Target};
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::Entry;
 use crate::token::Caller;
@@ -67,10 +68,13 @@ pub(crate) async fn handle(core: &Arc<Core>, active: &Arc<Active>, caller: &Call
         ("renew" | "revoke" | "revoke-prefix" | "revoke-force", _) => leases::handle(&call, path, request).await,
         ("internal", _) => internal::handle(&call, rest, request),
         ("key-status", "") if request.operation == Operation::Read => keys::status(&call),
+        ("rekey", "backup") => rekey::backup(&call, Target::Root, request.operation).await,
+        ("rekey", "recovery-key-backup") => rekey::backup(&call, Target::Recovery, request.operation).await,
         ("rotate", _) => keys::rotate(&call, rest, request).await,
         ("generate-root-token", _) => rekey::generate_root(&call, rest, request).await,
         // The core does it when this is answered.
         ("seal" | "step-down", "") if writes => Ok(Response::empty()),
+        ("locked-users", _) => lockouts::handle(&call, rest, request).await,
         ("audit", _) => audit::devices(&call, rest, request).await,
         ("audit-hash", _) => audit::hash(&call, rest, request),
         ("ha-status", "") if request.operation == Operation::Read => Ok(internal::ha_status(&call)),

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::{Call, object, params};
 use crate::auth::TokenType;
 use crate::crypto;
+use crate::kv::duration;
+use crate::lockout;
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
 use crate::mounts::{Created, Entry, Mount, Tune, options_value, seconds};
 
@@ -150,6 +152,33 @@ fn visibility(data: &Fields) -> Result<Option<String>> {
     }
 }
 
+/// When clients of the mount are to be locked out. None if nothing is said of it.
+fn lockout(data: &Fields) -> Result<Option<lockout::Change>> {
+    let Some(given) = params::object(data, "user_lockout_config")?.filter(|given| !given.is_empty()) else { return Ok(None) };
+    let time = |name: &str| match given.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(value) => match duration::parse(value).map_err(Error::BadRequest)? {
+            Some(time) if time < 0 => Err(Error::BadRequest(format!("user_lockout_config.{name} cannot be negative"))),
+            time => Ok(time),
+        },
+    };
+    let threshold = params::text(given, "lockout_threshold")?.filter(|text| !text.is_empty());
+    let threshold = threshold.map(|text| {
+        let number = text.parse::<u64>().ok().and_then(|number| i64::try_from(number).ok());
+        number.ok_or_else(|| {
+            Error::BadRequest(format!("unable to parse user lockout threshold: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+        })
+    });
+    let disable = params::boolean(given, "lockout_disable");
+    Ok(Some(lockout::Change {
+        threshold: threshold.transpose()?,
+        duration: time("lockout_duration")?,
+        counter_reset: time("lockout_counter_reset_duration")?,
+        disable: disable.map_err(|_| Error::bad_request("unable to convert given user lockout config information"))?,
+    }))
+}
+
 async fn disable(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
     call.active.mounts.disable(family.table(), path).await?;
     Ok(Response::empty())
@@ -171,6 +200,9 @@ fn tune_read(call: &Call<'_>, family: Family, path: &str) -> Result<Response> {
     if family == Family::Auth {
         data.insert("token_type".to_owned(), config.token_type().name().into());
     }
+    if let Some(lockout) = &config.user_lockout_config {
+        lockout.show(&mut data);
+    }
     if options.as_ref().is_some_and(|options| !options.is_empty()) {
         data.insert("options".to_owned(), options_value(options.as_ref()));
     }
@@ -190,10 +222,11 @@ async fn tune_write(call: &Call<'_>, family: Family, path: &str, data: &Fields) 
     if params::text(data, "plugin_version")?.is_some_and(|version| !version.is_empty()) {
         return Err(Error::bad_request("plugin_version cannot be given: the engines of this server are built in"));
     }
-    if data.get("user_lockout_config").is_some_and(|config| !config.is_null()) {
-        return Err(Error::bad_request(
-            "user_lockout_config cannot be set: this server locks nobody out; bound the rate of logins before it",
-        ));
+    let user_lockout = lockout(data)?;
+    if user_lockout.is_some()
+        && let Some(mount) = at(call, family, path).filter(|mount| !lockout::applies(&mount.entry.kind))
+    {
+        return Err(Error::BadRequest(format!("tuning of user lockout configuration for auth type {:?} not allowed", mount.entry.kind)));
     }
     let tune = Tune {
         description: params::text(data, "description")?,
@@ -206,6 +239,7 @@ async fn tune_write(call: &Call<'_>, family: Family, path: &str, data: &Fields) 
         allowed_response_headers: params::list(data, "allowed_response_headers")?,
         options: params::texts(data, "options")?,
         token_type: token_type(data)?,
+        user_lockout,
     };
     let later = family == Family::Auth && path == "token/" && (tune.default_lease_ttl.is_some() || tune.max_lease_ttl.is_some());
     match call.active.mounts.tune(&family.api_path(path), tune).await? {

@@ -104,6 +104,6 @@ fn wrong(name: &str, wanted: &str, value: &Value) -> Error {
         Value::Null => "null",
     };
     Error::bad_request(format!(
-        "Field validation failed: error converting input for field {name:?}: expected type '{wanted}', got unconvertible type '{found}'"
+        "Field validation failed: error converting input for field {name:?}: '' expected type '{wanted}', got unconvertible type '{found}'"
     ))
 }

@@ -1,12 +1,15 @@
 //! `sys/rotate/root/*`, `sys/rotate/recovery/*` and `sys/generate-root-token/*`: what the paths without a token offer, for who has one, as OpenBao
 //! has it. Shares are needed all the same, but for `sys/rotate/root` itself.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Call, object, params};
 use crate::core::{GenerateRootRequest, RekeyResult, Target, share};
 use crate::logical::{Error, Fields, Operation, Request, Response, Result};
+use crate::unseal::backup::Backup;
 use crate::unseal::rekey::{Asked, Given, Progress, Proof, Proven, Words};
 
 /// `verb` is what follows `sys/rotate/root/` or `sys/rotate/recovery/`.
@@ -44,6 +47,27 @@ pub(super) async fn rotate(call: &Call<'_>, target: Target, verb: &str, request:
         }
         ("init" | "update" | "verify", operation) if operation != Operation::List => Err(Error::UnsupportedOperation),
         _ => Err(Error::unsupported_path()),
+    }
+}
+
+/// The new shares of a rekey as another server stored them, encrypted with PGP keys: this one has none to store, and gives back what came with an import.
+pub(super) async fn backup(call: &Call<'_>, target: Target, operation: Operation) -> Result<Response> {
+    match operation {
+        Operation::Read => {
+            let backup = call.core.unsealer().rekey_backup(target).await?;
+            let Backup { nonce, keys } = backup.ok_or_else(|| Error::bad_request("no backed-up keys found"))?;
+            let texts = |text: fn(&[u8]) -> String| -> Fields {
+                keys.iter().map(|(fingerprint, keys)| (fingerprint.clone(), Value::from_iter(keys.iter().map(|key| text(key))))).collect()
+            };
+            let (hex, base64) = (texts(|key| hex::encode(key)), texts(|key| STANDARD.encode(key)));
+            Ok(Response::flat(object([("nonce", nonce.into()), ("keys", hex.into()), ("keys_base64", base64.into())])))
+        }
+        Operation::Delete => {
+            call.core.unsealer().remove_rekey_backup(target).await?;
+            Ok(Response::empty())
+        }
+        Operation::List => Err(Error::unsupported_path()),
+        _ => Err(Error::UnsupportedOperation),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod config;
 mod leases;
+mod lockouts;
 mod wrapping;
 
 use serde_json::{Value, json};

@@ -18,9 +18,23 @@ use crate::token::{Entry, Store, invalid_wrapping};
 
 const LOOKUP: &str = "sys/wrapping/lookup";
 
-/// The path of a request whose answer may have to be wrapped.
-pub(crate) fn path(request: &Request) -> Option<String> {
-    (request.wrap_ttl.is_some() || concerns(&request.path)).then(|| request.path.clone())
+/// What a request says of the wrapping of its answer.
+pub(crate) struct Asked {
+    id: String,
+    /// From the API's root.
+    path: String,
+    ttl: Option<Duration>,
+    /// The token is to be a JWT, which names this address of the server.
+    jwt: Option<String>,
+}
+
+impl Asked {
+    /// None if the answer cannot have to be wrapped.
+    pub(crate) fn of(request: &Request, address: &str) -> Option<Asked> {
+        let wraps = request.wrap_ttl.is_some() || concerns(&request.path);
+        let jwt = || request.wrap_jwt.then(|| address.to_owned());
+        wraps.then(|| Asked { id: request.id.clone(), path: request.path.clone(), ttl: request.wrap_ttl, jwt: jwt() })
+    }
 }
 
 /// Whether the path is about a wrapped answer, by its token in the body or, where there is none, by the one that the request came with.
@@ -39,9 +53,18 @@ fn named(data: &Fields, token: Option<&Zeroizing<String>>) -> Result<(Zeroizing<
     }
 }
 
-/// Refuses requests about what is not wrapped, before the request counts as a use of any token. `request.path` is from the API's root.
-pub(crate) async fn check(active: &Active, request: &Request) -> Result<()> {
-    let (token, _) = named(&request.data, request.token.as_ref())?;
+/// Refuses requests about what is not wrapped, before the request counts as a use of any token. `request.path` is from the API's root. A JWT
+/// gives way to the token that it names.
+pub(crate) async fn check(active: &Active, request: &mut Request) -> Result<()> {
+    let (mut token, in_body) = named(&request.data, request.token.as_ref())?;
+    if let Some(inner) = active.tokens.wrapping_key.named(&token).await? {
+        token = inner;
+        if in_body {
+            request.data.insert("token".to_owned(), token.as_str().into());
+        } else {
+            request.token = Some(token.clone());
+        }
+    }
     active.tokens.wrapping_token(&token).await.map(drop)
 }
 
@@ -128,18 +151,34 @@ fn unwrapped(body: &Zeroizing<String>) -> Result<Response> {
     Ok(Response { raw: raw.map(Zeroizing::new), status: Some(status), ..Response::empty() })
 }
 
-/// Wraps an answer whose request wants that, or that is one of `rewrap`; any other stays as it is. `path` is from the API's root.
-pub(crate) async fn wrap(active: &Arc<Active>, id: &str, path: &str, ttl: Option<Duration>, response: Response) -> Result<Response> {
-    let meant = match (&response.wrap_info, ttl) {
+/// Wraps an answer whose request wants that, or that is one of `rewrap`; any other stays as it is.
+pub(crate) async fn wrap(active: &Arc<Active>, asked: &Asked, response: Response) -> Result<Response> {
+    let Asked { id, path, ttl, jwt } = asked;
+    let rewrapped = response.wrap_info.is_some();
+    let meant = match (&response.wrap_info, *ttl) {
         // The shorter of the two counts.
         (Some(meant), ttl) => WrapInfo { ttl: ttl.map_or(meant.ttl, |ttl| ttl.min(meant.ttl)), ..(**meant).clone() },
-        (None, Some(ttl)) if !envelope::is_empty(&response) => WrapInfo { ttl, creation_path: path.to_owned(), ..WrapInfo::default() },
+        (None, Some(ttl)) if !envelope::is_empty(&response) => WrapInfo { ttl, creation_path: path.clone(), ..WrapInfo::default() },
         _ => return Ok(response),
     };
-    let wrapped_accessor = response.auth.as_ref().map(|auth| auth.accessor.clone()).unwrap_or_default();
+    let wrapped_accessor = response.auth.as_ref().map(|auth| auth.accessor.clone()).or_else(|| secret_id(active, path, &response));
     let body = envelope::to_wrap(id, &response)?;
-    let wrapped = active.tokens.wrap(path, &body, WrapInfo { wrapped_accessor, ..meant }).await?;
-    Ok(Response { wrap_info: Some(Box::new(wrapped)), warnings: response.warnings, ..Response::empty() })
+    let meant = WrapInfo { wrapped_accessor: wrapped_accessor.unwrap_or_default(), ..meant };
+    // What is wrapped anew gets a plain token, as from Vault.
+    let address = jwt.as_deref().filter(|_| !rewrapped);
+    let wrapped = active.tokens.wrap(path, &body, meant, address).await?;
+    let mut warnings = response.warnings;
+    if address.is_some_and(str::is_empty) {
+        warnings.push("api_addr is not set, so the token names no address: clients have to know where to unwrap it".to_owned());
+    }
+    Ok(Response { wrap_info: Some(Box::new(wrapped)), warnings, ..Response::empty() })
+}
+
+/// The accessor of a new secret id of approle, by which it can be destroyed that nobody has unwrapped.
+fn secret_id(active: &Active, path: &str, response: &Response) -> Option<String> {
+    let accessor = response.data.as_ref()?.get("secret_id_accessor")?.as_str()?;
+    let routes = active.mounts.routes();
+    (routes.find(path)?.0.entry.kind == "approle").then(|| accessor.to_owned())
 }
 
 /// What the audit log shows of an answer that was unwrapped: the members of its envelope.

@@ -14,6 +14,7 @@ mod fields;
 pub(crate) mod fuzz;
 mod id;
 mod identity;
+mod jwt;
 mod leases;
 mod login;
 mod revoke;

@@ -16,6 +16,7 @@ use super::cubbyhole::{Cubbyhole, Own};
 use super::entry::{Accessor, Entry};
 use super::id::{self, Ids, RANDOM};
 use super::identity::Rights;
+use super::jwt::WrappingKey;
 use super::{Caller, Logins, cidr};
 use crate::barrier::Barrier;
 use crate::crypto;
@@ -63,6 +64,7 @@ pub struct Store {
     pub(super) policies: Arc<policy::Store>,
     pub(super) identities: Identities,
     pub(super) cubbyhole: Cubbyhole,
+    pub(crate) wrapping_key: WrappingKey,
     pub(super) default_lease_ttl: Duration,
     pub(super) max_lease_ttl: Duration,
     /// What changes an entry or a lease, or makes a child, holds the lock of the token.
@@ -86,9 +88,11 @@ impl Store {
     pub async fn open(parts: Parts) -> Result<Arc<Store>> {
         let view = View::new(parts.barrier.clone(), "sys/token/");
         let ids = Ids::open(&view, &View::new(parts.barrier.clone(), "core/")).await?;
+        let wrapping_key = WrappingKey::new(View::new(parts.barrier.clone(), "core/"));
         Ok(Arc::new(Store {
             view,
             ids,
+            wrapping_key,
             leases: Leases::new(&View::new(parts.barrier, "sys/expire/"), parts.clock),
             policies: parts.policies,
             identities: parts.identities,

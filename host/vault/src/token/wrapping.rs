@@ -43,7 +43,8 @@ pub(crate) fn invalid() -> Error {
 
 impl Store {
     /// Wraps a body. `path` is what the request was for, `meant.creation_path` what the first that was wrapped was for.
-    pub(crate) async fn wrap(&self, path: &str, body: &str, meant: WrapInfo) -> Result<WrapInfo> {
+    /// With an `address`, where clients reach the server, its token is a JWT.
+    pub(crate) async fn wrap(&self, path: &str, body: &str, meant: WrapInfo, address: Option<&str>) -> Result<WrapInfo> {
         let now = self.leases.clock().now();
         let mut entry = Entry::new(path.to_owned(), "token".to_owned(), now.unix_timestamp());
         entry.policies = vec![RESPONSE_WRAPPING.to_owned()];
@@ -60,14 +61,20 @@ impl Store {
         let own = self.cubbyhole_of(&entry);
         let stored = async {
             put(&own, RESPONSE, &Fields::from_iter([(RESPONSE.to_owned(), body.into())])).await?;
-            put(&own, WRAPINFO, &info).await
+            put(&own, WRAPINFO, &info).await?;
+            match address {
+                Some(address) => self.wrapping_key.sign(&entry.id, &meant, address, now.unix_timestamp()).await,
+                None => Ok(self.external(&entry)),
+            }
         };
-        if let Err(error) = stored.await {
-            // Nobody has it yet; should this fail too, it ends with its lease.
-            drop(self.revoke(&entry.id).await);
-            return Err(error);
+        match stored.await {
+            Ok(token) => Ok(WrapInfo { token, accessor: entry.accessor, creation_time, ..meant }),
+            Err(error) => {
+                // Nobody has it yet; should this fail too, it ends with its lease.
+                drop(self.revoke(&entry.id).await);
+                Err(error)
+            }
         }
-        Ok(WrapInfo { token: self.external(&entry), accessor: entry.accessor, creation_time, ..meant })
     }
 
     fn cubbyhole_of(&self, entry: &Entry) -> View {

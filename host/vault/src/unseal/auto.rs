@@ -13,7 +13,7 @@ use crate::keyring::KEYRING_PATH;
 use crate::logical::{Error, Result};
 use crate::seal::config::SealConfig;
 use crate::seal::copies::{RECOVERY_KEY, STORED_KEYS};
-use crate::seal::{STORED_KEYS_PATH, stored};
+use crate::seal::{RECOVERY_CONFIG_PATH, STORED_KEYS_PATH, stored};
 use crate::secret::Secret;
 
 impl Unsealer {
@@ -34,7 +34,10 @@ impl Unsealer {
             inner.check_whole().await?;
             inner.settle_journal().await?;
             match inner.situation(true).await? {
-                Situation::Settled { config, .. } => inner.open_with_service(config).await?,
+                Situation::Settled { config, .. } => {
+                    inner.open_with_service(config).await?;
+                    inner.look_at_recovery().await;
+                }
                 Situation::Pending(_) => return Err(Error::Refused("cannot auto-unseal during seal migration".to_owned())),
             }
         }
@@ -52,6 +55,18 @@ impl Inner {
             )),
             other => other,
         })
+    }
+
+    /// Says so where the recovery key is one of no shares, as OpenBao can make it: this server opens such a vault, and Vault does not start on it.
+    async fn look_at_recovery(&self) {
+        if let Ok(Some(config)) = self.recovery_config().await
+            && config.counts().0 == 0
+        {
+            tracing::warn!(
+                "{RECOVERY_CONFIG_PATH} says that the recovery key has no shares: nobody can agree to a rekey, a new root token or another seal, and Vault does not start on \
+                 this store; make a recovery key with: coffer operator rekey -init -target=recovery -key-shares=N -key-threshold=T"
+            );
+        }
     }
 
     /// The root key as the key service gives it.

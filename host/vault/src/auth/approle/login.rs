@@ -15,8 +15,11 @@ const FIELDS: Schema = &[("role_id", Kind::Text), ("secret_id", Kind::Text)];
 /// What lease and token say of the role.
 const ROLE_NAME: &str = "role_name";
 
+/// The same for a role and for a secret id that is not there, but that only the latter counts towards a lockout.
+const INVALID: &str = "invalid role or secret ID";
+
 fn invalid() -> Error {
-    Error::bad_request("invalid role or secret ID")
+    Error::bad_request(INVALID)
 }
 
 impl AppRole {
@@ -51,7 +54,7 @@ impl AppRole {
     async fn use_secret(&self, role: &Role, secret_id: &str, request: &Request) -> Result<Secret> {
         let hmac = role.hmac(secret_id)?;
         let _alone = self.secrets.write(&hmac).await;
-        let secret = self.counting(role, &hmac).await?.ok_or_else(invalid)?;
+        let secret = self.counting(role, &hmac).await?.ok_or_else(|| Error::WrongCredentials(INVALID.to_owned()))?;
         // Also where the address turns out to be wrong, as in Vault.
         self.spend(role, &hmac, &secret).await?;
         within(secret.networks(), role.networks())?;

@@ -161,6 +161,11 @@ impl Engine for AppRole {
         path == "login"
     }
 
+    fn alias(&self, request: &Request) -> Option<String> {
+        let role_id = request.data.get("role_id")?.as_str()?.trim();
+        (request.path == "login" && !role_id.is_empty()).then(|| role_id.to_owned())
+    }
+
     fn tuned(&self, _default_lease_ttl: Duration, max_lease_ttl: Duration) {
         self.max_ttl.store(nanoseconds(max_lease_ttl), Ordering::Relaxed);
     }

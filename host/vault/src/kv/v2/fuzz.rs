@@ -95,6 +95,7 @@ fn read(data: Fields) {
         remote: None,
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     };
     if let Ok(input) = Input::new(&request, SCHEMA, true) {

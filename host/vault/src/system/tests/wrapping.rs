@@ -67,6 +67,52 @@ async fn an_answer_is_unwrapped_once() {
 }
 
 #[tokio::test]
+async fn a_jwt_unwraps_as_its_token_does_and_does_nothing_else() {
+    let vault = Vault::new().await;
+    let wrap = async || {
+        let asked = request(Some(&vault.root), Operation::Update, "sys/wrapping/wrap", json!({"a": "b"}));
+        let answer = vault.core.handle(Request { wrap_ttl: Some(MINUTE), wrap_jwt: true, ..asked }).await.unwrap();
+        assert_eq!(answer.warnings, Vec::<String>::new());
+        answer.wrap_info.unwrap().token.to_string()
+    };
+    let jwt = wrap().await;
+    assert!(jwt.starts_with("eyJ") && vault.memory.snapshot().contains_key("core/wrapping/jwtkey"));
+    for asked in [
+        call(&vault.core, None, Operation::Update, "sys/wrapping/lookup", json!({ "token": jwt })).await,
+        call(&vault.core, Some(&jwt), Operation::Read, "sys/wrapping/lookup", Value::Null).await,
+    ] {
+        assert_eq!(data(asked.unwrap())["creation_path"], "sys/wrapping/wrap");
+    }
+    for (path, token) in [("auth/token/lookup-self", jwt.as_str()), ("cubbyhole/response", &jwt)] {
+        assert!(matches!(call(&vault.core, Some(token), Operation::Read, path, Value::Null).await, Err(Error::Forbidden(_))), "{path}");
+    }
+    // Wrapped anew it gets a plain token, as from Vault.
+    let asked = request(Some(&vault.root), Operation::Update, "sys/wrapping/rewrap", json!({ "token": jwt }));
+    let again = vault.core.handle(Request { wrap_jwt: true, ..asked }).await.unwrap().wrap_info.unwrap();
+    assert!(again.token.starts_with("hvs."));
+    assert_eq!(text(vault.write("sys/wrapping/unwrap", json!({ "token": jwt })).await), INVALID);
+    assert_eq!(unwrap(&vault, &again.token).await.unwrap()["data"], json!({"a": "b"}));
+    // By itself, and once.
+    let own = wrap().await;
+    let by_itself = async || call(&vault.core, Some(&own), Operation::Update, "sys/wrapping/unwrap", Value::Null).await;
+    assert_eq!(body(by_itself().await.unwrap())["data"], json!({"a": "b"}));
+    assert_eq!(text(by_itself().await), INVALID);
+    let (other, signature) = (Vault::new().await, "error validating wrapping token: wrapping token signature could not be validated");
+    assert_eq!(text(other.write("sys/wrapping/unwrap", json!({ "token": own })).await), signature);
+}
+
+#[tokio::test]
+async fn the_accessor_of_a_secret_id_that_is_wrapped_is_told() {
+    let vault = Vault::new().await;
+    vault.write("sys/auth/approle", json!({"type": "approle"})).await.unwrap();
+    vault.write("auth/approle/role/r", json!({})).await.unwrap();
+    let wrapping = info(&vault, Operation::Update, "auth/approle/role/r/secret-id", json!({})).await;
+    let unwrapped = unwrap(&vault, &wrapping.token).await.unwrap();
+    assert_eq!(unwrapped["data"]["secret_id_accessor"], wrapping.wrapped_accessor);
+    assert!(!wrapping.wrapped_accessor.is_empty());
+}
+
+#[tokio::test]
 async fn whoever_has_the_token_and_nothing_else_unwraps() {
     let vault = Vault::new().await;
     let wrapping = info(&vault, Operation::Update, "sys/wrapping/wrap", json!({"foo": "bar", "n": 1.50})).await;

@@ -134,6 +134,7 @@ fn request(caller: &Arc<Caller>, operation: Operation, path: &str, data: Value) 
         remote: None,
         caller: Some(caller.clone()),
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     }
 }

@@ -7,9 +7,10 @@ use tracing::Level;
 
 use super::*;
 use crate::seal::blob::{BlobInfo, Header, KeyInfo};
-use crate::seal::{RECOVERY_KEY_PATH, stored};
+use crate::seal::{RECOVERY_CONFIG_PATH, RECOVERY_KEY_PATH, stored};
 use crate::testing::log::Log;
 use crate::testing::service::Service;
+use crate::unseal::rekey::{Asked, Given, Target, Words};
 
 /// An unsealer as a server with this seal has it that just started on this storage.
 pub(super) fn auto(storage: impl cofferdam_backend::Storage, options: SealOptions) -> Unsealer {
@@ -103,6 +104,28 @@ async fn recovery_shares_open_it_and_wrong_ones_do_not() {
     let unsealer = auto(storage, service.options());
     let refused = unsealer.unseal_with(&[1; 33], false).await;
     assert!(text(refused).contains("recovery seal configuration not found"));
+}
+
+#[tokio::test]
+async fn a_recovery_key_of_no_shares_is_pointed_out_until_there_is_one() {
+    const NONE: &str = r#"{"type":"shamir","secret_shares":0,"secret_threshold":0,"pgp_keys":null,"nonce":"","backup":false}"#;
+    let (storage, service, _) = made(0, 0).await;
+    let warned = async |storage: &Memory| {
+        let (log, _guard) = Log::begin();
+        let unsealer = auto(storage.clone(), service.options());
+        assert!(unsealer.unseal_by_service().await.unwrap());
+        (unsealer, log.count(tracing::Level::WARN, "coffer operator rekey -init -target=recovery"))
+    };
+    assert_eq!(warned(&storage).await.1, 0, "none was wanted");
+    put(&storage, RECOVERY_CONFIG_PATH, NONE.as_bytes().to_vec()).await;
+    let (unsealer, warnings) = warned(&storage).await;
+    assert_eq!(warnings, 1);
+    let asked = Asked { shares: 3, threshold: 2, verify: false, pgp_keys: 0, backup: false };
+    let made = unsealer.rekey_begin(Target::Recovery, Words::Rotate, &asked).await.unwrap();
+    assert!(matches!(made, Given::Done(_)));
+    assert_eq!(warned(&storage).await.1, 0);
+    let stored = String::from_utf8(storage.snapshot()[RECOVERY_CONFIG_PATH].to_vec()).unwrap();
+    assert!(stored.contains(r#""secret_shares":3,"secret_threshold":2"#), "{stored}");
 }
 
 #[tokio::test]

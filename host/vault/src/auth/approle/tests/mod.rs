@@ -88,7 +88,7 @@ impl Mount {
 /// The status and the text of a refusal.
 pub(super) fn refusal<T: std::fmt::Debug>(answer: Result<T>) -> (u16, String) {
     match answer {
-        Err(Error::BadRequest(text)) => (400, text),
+        Err(Error::BadRequest(text) | Error::WrongCredentials(text)) => (400, text),
         Err(Error::Forbidden(text)) => (403, text),
         Err(Error::NoRoute(text)) => (404, text),
         Err(Error::NotFound) => (404, String::new()),
@@ -117,6 +117,7 @@ pub(super) fn request(operation: Operation, path: &str, body: Value) -> Request 
         remote: Some(SocketAddr::from(([127, 0, 0, 1], 4_000))),
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     }
 }

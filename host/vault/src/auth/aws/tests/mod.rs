@@ -30,6 +30,7 @@ pub(in crate::auth::aws) fn request(operation: Operation, path: &str, body: Valu
         remote: None,
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     }
 }
