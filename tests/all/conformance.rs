@@ -102,6 +102,13 @@ async fn native_filesystem() -> Tried {
     Tried::given(Arc::new(Native::open(directory.path(), false).unwrap()), directory)
 }
 
+/// The guest as a server has it, with the host's journal before it.
+async fn journaled_filesystem() -> Tried {
+    let directory = crate::filesystem::directory();
+    let storage = crate::filesystem::journaled(directory.path()).await;
+    Tried::given(storage, directory)
+}
+
 /// The guest on a table of its own name.
 async fn on_table(ground: &Ground, place: Place) -> GuestSubject {
     let (runtime, component) = crate::dynamodb::component();
@@ -249,6 +256,11 @@ macro_rules! few_cases {
 mod on_the_filesystem_guest {
     every_case!(super::filesystem());
     guest_cases!(super::filesystem());
+}
+
+mod on_the_filesystem_guest_with_a_journal {
+    every_case!(super::journaled_filesystem());
+    cases!(super::journaled_filesystem(); "limits-to-the-byte" as limits_are_kept_to_the_byte);
 }
 
 mod on_the_native_filesystem {

@@ -3,6 +3,7 @@
 
 mod bao;
 mod damage;
+mod in_place;
 mod layout;
 mod storm;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use cofferdam_backend::Storage;
+use cofferdam_journal::{Folder, Journaled, Options};
 use cofferdam_runtime::{Component, Directory, OpenError, Runtime, StorageConfig};
 
 use crate::runtime::cached;
@@ -28,14 +30,26 @@ pub(crate) fn directory() -> tempfile::TempDir {
 
 /// The guest on a directory, with settings.
 pub(crate) async fn open(directory: &Path, settings: &[(&str, &str)]) -> Result<Arc<dyn Storage>, OpenError> {
+    granted(Directory::open(directory, true).unwrap(), settings).await
+}
+
+async fn granted(directory: Directory, settings: &[(&str, &str)]) -> Result<Arc<dyn Storage>, OpenError> {
     let (runtime, component) = component();
     let mut config = StorageConfig::new("test");
     config.settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    config.grants.directory = Some(Directory::open(directory, true).unwrap());
+    config.grants.directory = Some(directory);
     Ok(runtime.storage(component, config).await?)
 }
 
 /// The guest on a directory, durable as by default.
 pub(crate) async fn guest(directory: &Path) -> Arc<dyn Storage> {
     open(directory, &[]).await.unwrap()
+}
+
+/// The guest on a directory as a server has it: with the host's journal before it, values are written over one another in place.
+pub(crate) async fn journaled(directory: &Path) -> Arc<dyn Storage> {
+    let directory = Directory::open(directory, true).unwrap();
+    let place = Arc::new(Folder::new(directory.reserved().unwrap(), "the directory"));
+    let inner = granted(directory, &[("fsync", "false"), ("in_place", "true")]).await.unwrap();
+    Arc::new(Journaled::open(inner, place, Options::default()).await.unwrap())
 }

@@ -133,6 +133,11 @@ fn decode_in_place(text: &mut [u8], span: std::ops::Range<usize>) -> Result<usiz
     Ok(to)
 }
 
+/// How long the file of a value is.
+pub(crate) fn length(value: &[u8]) -> u64 {
+    u64::try_from(OPENING.len() + value.len().div_ceil(3) * 4 + CLOSING.len()).unwrap_or(u64::MAX)
+}
+
 /// Writes the value as a whole file, from its beginning.
 pub(crate) fn write(file: &Descriptor, value: &[u8]) -> Result<(), ErrorCode> {
     let mut at = 0;

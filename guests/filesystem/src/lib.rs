@@ -18,6 +18,7 @@
 mod disk;
 mod entry;
 mod fault;
+mod in_place;
 mod layout;
 mod list;
 mod options;
@@ -46,7 +47,7 @@ struct Filesystem;
 impl Guest for Filesystem {
     fn open(settings: Vec<Setting>) -> Result<Descriptor> {
         options::read(settings)?;
-        if !options::durable() {
+        if !options::durable() && !options::in_place() {
             cofferdam_guest::warn!("fsync is off: a loss of power can lose writes that were acknowledged, and damage entries");
         }
         write::prepare()?;

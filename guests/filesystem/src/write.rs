@@ -7,6 +7,7 @@ use wasip2::random::random::get_random_u64;
 use crate::disk::{self, Kind};
 use crate::entry;
 use crate::fault::fault;
+use crate::in_place;
 use crate::layout::{Place, RESERVED, key_of};
 use crate::options;
 
@@ -103,6 +104,9 @@ fn discard(path: &str) {
 /// Stores the value. The first `known` folders exist, and so do their names in their parents durably: a put below them was acknowledged.
 pub(crate) fn put(place: &Place, value: &[u8], known: u32) -> Result<()> {
     let known = usize::try_from(known).unwrap_or(usize::MAX).min(place.depth());
+    if options::in_place() && in_place::put(place, value, known)? {
+        return Ok(());
+    }
     let mut temporary = write_temporary(value)?;
     let synced_from = match settle(place, value, known, &mut temporary) {
         Ok(synced_from) => synced_from,
@@ -142,7 +146,7 @@ fn settle(place: &Place, value: &[u8], known: usize, temporary: &mut String) -> 
     Err(Error::Unavailable(format!("key {:?}: its folders keep vanishing", place.key())))
 }
 
-fn make_folders(place: &Place, known: usize) -> Result<()> {
+pub(crate) fn make_folders(place: &Place, known: usize) -> Result<()> {
     for path in (known + 1..=place.depth()).filter_map(|depth| place.folder(depth)) {
         match disk::root()?.create_directory_at(path) {
             // What already stands there may be no directory; the rename finds out. What vanished meanwhile is made in the next round.

@@ -164,6 +164,16 @@ impl Directory {
         &self.0.path
     }
 
+    /// The directory in it that hosts and guests keep for themselves, for files of the host's.
+    pub fn reserved(&self) -> Result<OwnedFd, DirectoryError> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(&self.0.directory, RESERVED, flags, Mode::empty()).map_err(|error| DirectoryError::Io {
+            path: self.0.path.clone(),
+            what: "open .cofferdam in it",
+            error: error.into(),
+        })
+    }
+
     /// A path that leads to the directory as it was opened, wherever its own path leads now.
     pub(crate) fn by_descriptor(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.directory.as_raw_fd()))

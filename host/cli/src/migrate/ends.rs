@@ -2,7 +2,7 @@
 
 use crate::config::{Config, MigrationConfig, MigrationEnd};
 use crate::exit::Failure;
-use crate::server::open_storage;
+use crate::server::{Durable, open_storage};
 use cofferdam_aws::Providers;
 use cofferdam_migrate::{End, Held};
 use cofferdam_runtime::Runtime;
@@ -16,7 +16,7 @@ pub(super) async fn open(end: &MigrationEnd, must_exist: bool, runtime: &Arc<Run
             if let Some(path) = config.storage.path.as_ref().filter(|path| must_exist && !path.exists()) {
                 return Err(Failure::usage(format!("{}: path: there is no directory {}", config.storage.place, path.display())));
             }
-            let opened = open_storage(config, runtime, providers).await?;
+            let opened = open_storage(config, runtime, providers, Durable::ByGuest).await?;
             let backend = Arc::clone(&opened.storage.current().backend);
             Ok(End { name: name(config), held: Held::Storage(backend) })
         }
@@ -33,7 +33,7 @@ pub(super) async fn open(end: &MigrationEnd, must_exist: bool, runtime: &Arc<Run
 }
 
 /// What another run recognises the end by. Settings of plugins are not shown: only whoever wrote the plugin knows what they hold.
-fn name(config: &Config) -> String {
+pub(crate) fn name(config: &Config) -> String {
     let storage = &config.storage;
     if let Some(path) = &storage.path {
         return format!("{} {}", storage.component, real(path).display());

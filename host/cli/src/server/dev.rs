@@ -182,6 +182,7 @@ async fn request(
         remote: None,
         caller: None,
         wrap_ttl: None,
+        wrap_jwt: false,
         headers: Vec::new(),
     })
     .await

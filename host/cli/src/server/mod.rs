@@ -30,7 +30,7 @@ use plugins::Plugins;
 pub(crate) use reseal::run as migrate_seal;
 use std::path::PathBuf;
 use std::sync::Arc;
-pub(crate) use storage::{COMPILE, open as open_storage, runtime as component_runtime};
+pub(crate) use storage::{COMPILE, Durable, open as open_storage, runtime as component_runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Room for the calls of a thread. A request is polled through all of its layers at once, which in a build without optimisation takes more than the usual 2 MiB.
@@ -100,7 +100,7 @@ async fn serve(
     let runtime = storage::runtime()?;
     let providers = Arc::new(Providers::new(Sources::system()));
     let opening = async {
-        let storage = storage::open(&config, &runtime, &providers).await?;
+        let storage = storage::open(&config, &runtime, &providers, Durable::ByJournal).await?;
         storage::refuse_migration(storage.storage.as_ref()).await?;
         Ok::<_, Failure>((storage, seal::open(&config, state, &runtime, &providers).await?))
     };
@@ -109,7 +109,7 @@ async fn serve(
         opened = opening => opened?,
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(Exit::Success),
     };
-    let core = Core::new(storage.storage.clone(), options(&config, &storage, &seals));
+    let core = Core::new(storage.entries(), options(&config, &storage, &seals));
     tokio::select! {
         checked = core.check_seal() => checked.map_err(unmatched)?,
         () = stop(&mut signals.interrupt, &mut signals.terminate) => return Ok(Exit::Success),
@@ -135,9 +135,10 @@ async fn serve(
         dev.announce(made, *address)?;
     }
     let reload = server.reload_handle();
-    server.run(signals.until_stopped(reload, core.clone(), reread, plugins)).await;
+    server.run(signals.until_stopped(reload, core.clone(), plugins)).await;
     // Where several servers share the store, this gives up the lock: the next leader need not wait for its end.
     core.shutdown().await;
+    storage.close().await;
     if let Some(traces) = traces {
         traces.finish().await;
     }
@@ -165,6 +166,7 @@ fn options(config: &Config, storage: &storage::Opened, seals: &seal::Opened) -> 
         cache: config.cache,
         ha: storage.ha.clone(),
         seal: seals.options.clone(),
+        lockout: config.lockout,
         audit: config.audit.clone(),
         sts: Some(Arc::new(sts::Aws::new())),
     }
@@ -193,17 +195,18 @@ impl Signals {
 
     /// Waits for one that ends the server; at every SIGHUP meanwhile rereads the certificates, opens the audit devices' files again, takes over
     /// the configuration's audit devices, and reloads the plugins.
-    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, reread: plugins::Reread, plugins: Plugins) {
+    async fn until_stopped(mut self, handle: Reload, core: Arc<Core>, plugins: Plugins) {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
                     reload(&handle);
                     core.reopen_audit();
-                    let (core, reread, plugins) = (core.clone(), reread.clone(), plugins.clone());
+                    let (core, plugins) = (core.clone(), plugins.clone());
                     // Its end is not waited for: another signal may come meanwhile.
                     tokio::spawn(async move {
-                        reconcile_audit(&core, &reread).await;
-                        plugins.reload_all().await;
+                        let again = plugins.read_again().await;
+                        reconcile_audit(&core, &again).await;
+                        plugins.reload_all(again).await;
                     });
                 }
                 () = stop(&mut self.interrupt, &mut self.terminate) => return,
@@ -213,10 +216,10 @@ impl Signals {
 }
 
 /// Brings the audit devices in line with the configuration as it is now.
-async fn reconcile_audit(core: &Core, reread: &plugins::Reread) {
-    let done = match plugins::read_again(reread).await {
-        Ok(config) => core.reconcile_audit(config.audit.devices).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error),
+async fn reconcile_audit(core: &Core, again: &plugins::Again<'_>) {
+    let done = match &again.config {
+        Ok(config) => core.reconcile_audit(config.audit.devices.clone()).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.clone()),
     };
     match done {
         Ok(()) => tracing::info!("audit devices are as configured"),

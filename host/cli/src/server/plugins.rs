@@ -18,10 +18,10 @@ use std::sync::Arc;
 /// Reads the configuration again.
 pub(super) type Reread = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
-/// Reads it where files and names may be waited for.
-pub(super) async fn read_again(reread: &Reread) -> Result<Config, String> {
-    let reread = reread.clone();
-    tokio::task::spawn_blocking(move || reread()).await.unwrap_or_else(|error| Err(error.to_string()))
+/// The configuration as it is now, for one reload: the next waits until this is dropped, so that an older one never comes after a newer.
+pub(super) struct Again<'a> {
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+    pub(super) config: Result<Arc<Config>, String>,
 }
 
 /// A seal under supervision.
@@ -59,9 +59,14 @@ impl Plugins {
         Self(Arc::new(Inner { storage, seals, started, reread, turn: tokio::sync::Mutex::default() }))
     }
 
+    /// Waits for the turn, and reads the configuration again.
+    pub(super) async fn read_again(&self) -> Again<'_> {
+        self.0.read_again().await
+    }
+
     /// Reloads all. What came of it is in the log.
-    pub(super) async fn reload_all(&self) {
-        Box::pin(self.0.reload(self.0.names())).await;
+    pub(super) async fn reload_all(&self, again: Again<'_>) {
+        Box::pin(self.0.reload(self.0.names(), again)).await;
     }
 }
 
@@ -98,7 +103,12 @@ impl cofferdam_server::Plugins for Plugins {
         let inner = self.0.clone();
         let named = wanted.clone();
         // It runs to its end, also when whoever asked for it has gone away.
-        Ok(tokio::spawn(Box::pin(async move { inner.reload(named).await })).await.unwrap_or_else(|error| {
+        Ok(tokio::spawn(Box::pin(async move {
+            let again = inner.read_again().await;
+            inner.reload(named, again).await
+        }))
+        .await
+        .unwrap_or_else(|error| {
             let reason = format!("the reload was cut off: {error}");
             wanted.into_iter().map(|name| (name, Reloaded::Refused { reason: reason.clone() })).collect()
         }))
@@ -121,19 +131,26 @@ impl Inner {
         std::iter::once(storage).chain(self.seals.iter().map(|seal| name_of_seal(&seal.current().settings))).collect()
     }
 
-    async fn reload(self: &Arc<Self>, wanted: Vec<String>) -> BTreeMap<String, Reloaded> {
-        let _turn = self.turn.lock().await;
-        let config = read_again(&self.reread).await;
-        let config = config.map(Arc::new).map_err(|error| OpenFailure::refused(format!("the configuration cannot be read again: {error}")));
+    /// Reads where files and names may be waited for.
+    async fn read_again(&self) -> Again<'_> {
+        let turn = self.turn.lock().await;
+        let reread = self.reread.clone();
+        let read = tokio::task::spawn_blocking(move || reread()).await.unwrap_or_else(|error| Err(error.to_string()));
+        Again { _turn: turn, config: read.map(Arc::new) }
+    }
+
+    async fn reload(self: &Arc<Self>, wanted: Vec<String>, again: Again<'_>) -> BTreeMap<String, Reloaded> {
+        let config =
+            again.config.as_ref().map_err(|error| OpenFailure::refused(format!("the configuration cannot be read again: {error}")));
         let mut reloaded = BTreeMap::new();
         let storage = name_of_storage(&self.started.component);
         if wanted.contains(&storage) {
-            reloaded.insert(storage, Box::pin(self.reload_storage(config.as_ref())).await);
+            reloaded.insert(storage, Box::pin(self.reload_storage(config.as_ref().copied())).await);
         }
         for seal in &self.seals {
             let name = name_of_seal(&seal.current().settings);
             if wanted.contains(&name) {
-                reloaded.insert(name, Box::pin(reload_seal(seal, config.as_ref())).await);
+                reloaded.insert(name, Box::pin(reload_seal(seal, config.as_ref().copied())).await);
             }
         }
         reloaded

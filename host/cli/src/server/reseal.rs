@@ -3,7 +3,7 @@
 //!
 //! The rule: the new shares are shown before they count, and the seal that is given up has to answer: who may use its key may do this.
 
-use super::{configuration_paths, logging, options, seal, storage};
+use super::{Durable, configuration_paths, logging, options, seal, storage};
 use crate::args::{MigrateSealArguments, OutputFormat};
 use crate::config::{self, Config, Environment};
 use crate::exit::{Exit, Failure, Outcome};
@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: &MigrateSealArguments, environment: &Environm
     logging::start(&config.log, None)?;
     let runtime = storage::runtime()?;
     let providers = Arc::new(Providers::new(Sources::system()));
-    let storage = storage::open(&config, &runtime, &providers).await?;
+    let storage = storage::open(&config, &runtime, &providers, Durable::ByGuest).await?;
     storage::refuse_migration(storage.storage.as_ref()).await?;
     let seals = seal::open(&config, state, &runtime, &providers).await?;
     let core = Core::new(storage.storage.clone(), options(&config, &storage, &seals));

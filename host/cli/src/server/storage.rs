@@ -9,6 +9,7 @@ use crate::config::{Config, DirectoryAccess, Ha, Role, Storage};
 use crate::exit::Failure;
 use cofferdam_aws::Providers;
 use cofferdam_backend::{Error, Key, Lease, Storage as _};
+use cofferdam_journal::{Folder, Journaled, Options as JournalOptions, Place, recover};
 use cofferdam_runtime::{Compiler, Component, Directory, OpenError, Runtime, RuntimeOptions, StorageConfig, World};
 use cofferdam_supervisor::{Options, SupervisedStorage};
 use cofferdam_vault::ha::HaOptions;
@@ -23,6 +24,15 @@ const MIGRATION: &str = "core/migration";
 /// What another generation of the storage has to read as the one before it does: every vault has it, and it seldom changes.
 const PROBE: &str = "core/keyring";
 
+/// The setting by which the filesystem guest leaves it to others to make its writes durable.
+const FSYNC: &str = "fsync";
+
+/// The setting by which it writes values over one another, which only a journal makes safe.
+const IN_PLACE: &str = "in_place";
+
+/// How long the end of a server may wait for the disk.
+const CLOSING: Duration = Duration::from_secs(10);
+
 /// The argument by which this program compiles a component for another of its kind, and does nothing else.
 pub(crate) const COMPILE: &str = "compile-component";
 
@@ -30,6 +40,8 @@ pub(crate) const COMPILE: &str = "compile-component";
 pub(crate) struct Opened {
     /// The storage, under supervision.
     pub storage: Arc<SupervisedStorage<Running>>,
+    /// What makes its writes durable, if the guest does not.
+    journal: Option<Arc<Journaled>>,
     /// How several servers share it, if they do.
     pub ha: Option<HaOptions>,
     /// It acknowledges writes that a loss of power would lose.
@@ -78,9 +90,24 @@ pub(super) fn said(stanza: &Storage, error: &dyn std::fmt::Display) -> String {
     format!("{}: storage {:?}: {error}", stanza.place, stanza.kind)
 }
 
-/// Opens the configured storage.
-pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Providers) -> Result<Opened, Failure> {
+/// Who makes the writes of a storage in a directory durable, unless the configuration asks for none of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// The host, by a journal beside it: for many writers at a time.
+    ByJournal,
+    /// The guest, which syncs every file.
+    ByGuest,
+}
+
+/// Opens the configured storage. What a crash left in its journal is in it then.
+pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Providers, durable: Durable) -> Result<Opened, Failure> {
     let stanza = &config.storage;
+    if stanza.settings.iter().any(|(name, _)| name == IN_PLACE) {
+        return Err(Failure::usage(said(
+            stanza,
+            &format!("unknown key {IN_PLACE:?}: the host sets it where it keeps a journal; remove it"),
+        )));
+    }
     // Of the seals' directories, too: nothing is opened before.
     apart(config).map_err(Failure::usage)?;
     let (component, origin) = load(config, runtime)?;
@@ -94,6 +121,15 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     request.lease.clone_from(&lease);
     let given = granted(stanza, lease.clone(), providers).await?;
     request.grants = given.grants.clone();
+    // Whatever a plugin does to make its writes durable is its own affair.
+    let directory =
+        given.grants.directory.as_ref().filter(|_| stanza.path.is_some() && component::released(&component.inspect().sha256).is_some());
+    let journaled = durable == Durable::ByJournal && directory.is_some() && !fsync_off(stanza);
+    if journaled {
+        request.settings.retain(|(name, _)| name != FSYNC);
+        request.settings.push((FSYNC.to_owned(), "false".to_owned()));
+        request.settings.push((IN_PLACE.to_owned(), "true".to_owned()));
+    }
     let unopened = |error: OpenError| {
         let text = said(stanza, &component::unopened(Role::Storage, &stanza.component, component.inspect(), &given.grants, &error));
         if matches!(error, OpenError::MissingGrant { .. }) { Failure::usage(text) } else { Failure::failed(text) }
@@ -102,8 +138,12 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     let running = Running::new(component, origin, given.said(), backend, request, runtime.clone());
     let probe = Key::new(PROBE).map_err(Failure::failed)?;
     let storage = Arc::new(SupervisedStorage::new(name_of_storage(&stanza.component), running, probe, Options::default()));
+    let journal = match directory {
+        Some(directory) => journal(directory, &storage, journaled).await.map_err(|error| Failure::failed(said(stanza, &error)))?,
+        None => None,
+    };
     let ha = ha.zip(lease).and_then(|(ha, lease)| Some(HaOptions { lock: storage.lock()?, lease, times: ha.times }));
-    let opened = Opened { storage, ha, fsync_off: fsync_off(stanza) };
+    let opened = Opened { storage, journal, ha, fsync_off: fsync_off(stanza) };
     let running = opened.storage.current();
     let inspection = running.component.inspect();
     tracing::info!(
@@ -116,6 +156,20 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
         "storage opened"
     );
     Ok(opened)
+}
+
+/// Applies what a crash left in the journal of the directory; begins a new one if one is wanted.
+async fn journal(
+    directory: &Directory,
+    storage: &Arc<SupervisedStorage<Running>>,
+    wanted: bool,
+) -> Result<Option<Arc<Journaled>>, Box<dyn std::error::Error + Send + Sync>> {
+    let place: Arc<dyn Place> = Arc::new(Folder::new(directory.reserved()?, directory.path().join(".cofferdam").display().to_string()));
+    if wanted {
+        return Ok(Some(Arc::new(Journaled::open(storage.clone(), place, JournalOptions::default()).await?)));
+    }
+    recover(storage.as_ref(), &place).await?;
+    Ok(None)
 }
 
 /// What the stanza says of several servers. A component without a lock cannot tell which of them may write.
@@ -134,6 +188,23 @@ fn ha<'a>(stanza: &'a Storage, component: &Component) -> Result<Option<&'a Ha>, 
 }
 
 impl Opened {
+    /// What the vault keeps its entries in.
+    pub(crate) fn entries(&self) -> Arc<dyn cofferdam_backend::Storage> {
+        match &self.journal {
+            Some(journal) => journal.clone(),
+            None => self.storage.clone(),
+        }
+    }
+
+    /// Sees all to the disk. A journal that cannot be emptied in time is applied at the next start.
+    pub(crate) async fn close(&self) {
+        if let Some(journal) = &self.journal
+            && tokio::time::timeout(CLOSING, journal.close()).await.is_err()
+        {
+            tracing::warn!("the journal of the storage could not be emptied in time: it is applied again at the next start");
+        }
+    }
+
     /// The name and version that the component gives itself.
     pub(crate) fn name(&self) -> String {
         let descriptor = self.storage.descriptor();
@@ -142,7 +213,7 @@ impl Opened {
 }
 
 fn fsync_off(storage: &Storage) -> bool {
-    storage.settings.iter().any(|(name, value)| name == "fsync" && cofferdam_hcl::parse_boolean(value) == Some(false))
+    storage.settings.iter().any(|(name, value)| name == FSYNC && cofferdam_hcl::parse_boolean(value) == Some(false))
 }
 
 /// Where compiled components are kept; the runtime checks that nobody else can write there. The first that is set of

@@ -1,0 +1,117 @@
+//! Where journals are: two files in a directory of the host's own, beside the entries.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{self, FileType, Mode, OFlags};
+
+/// A file is lengthened by this much at a time: a write within what is there needs no sync of anything but its data.
+const STEP: u64 = 1 << 20;
+
+/// A journal's file.
+pub trait Medium: Send {
+    /// All that it holds.
+    fn read(&mut self) -> io::Result<Vec<u8>>;
+
+    /// Makes sure that this many bytes are there, zeros where nothing was, and that their place is durable.
+    fn reserve(&mut self, length: u64) -> io::Result<()>;
+
+    /// Writes within what is reserved. Durable after [`Medium::sync`].
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Leaves nothing in it, durably.
+    fn clear(&mut self) -> io::Result<()>;
+}
+
+/// Where the files are.
+pub trait Place: Send + Sync + 'static {
+    /// The file of this number, 0 or 1; made if it is missing.
+    fn medium(&self, number: usize) -> io::Result<Box<dyn Medium>>;
+
+    /// Makes all durable that was ever written to the file system by anybody.
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// What errors call it.
+    fn name(&self) -> String;
+}
+
+/// A directory that is open, on the file system of the entries.
+pub struct Folder {
+    directory: OwnedFd,
+    name: String,
+}
+
+impl Folder {
+    /// Journals are made in the directory; `name` is what errors call it.
+    pub fn new(directory: OwnedFd, name: impl Into<String>) -> Folder {
+        Folder { directory, name: name.into() }
+    }
+}
+
+impl Place for Folder {
+    fn medium(&self, number: usize) -> io::Result<Box<dyn Medium>> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = fs::openat(&self.directory, format!("journal-{number}"), flags, Mode::RUSR | Mode::WUSR)?;
+        if FileType::from_raw_mode(fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other(format!("journal-{number} is no file")));
+        }
+        // Its name.
+        fs::fsync(&self.directory)?;
+        let file = File::from(file);
+        let length = file.metadata()?.len();
+        Ok(Box::new(Journal { file, length }))
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(fs::syncfs(&self.directory)?)
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+struct Journal {
+    file: File,
+    length: u64,
+}
+
+impl Medium for Journal {
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    fn reserve(&mut self, length: u64) -> io::Result<()> {
+        if length <= self.length {
+            return Ok(());
+        }
+        let wanted = length.next_multiple_of(STEP);
+        let zeros = vec![0; usize::try_from(wanted - self.length).map_err(io::Error::other)?];
+        self.file.write_all_at(&zeros, self.length)?;
+        self.file.sync_all()?;
+        self.length = wanted;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.sync_all()?;
+        self.length = 0;
+        Ok(())
+    }
+}
