@@ -4,6 +4,7 @@
 //! sends. The rule: no credential leaves it except as a signature, and none is ever written to a log, an error or a metric.
 
 mod binding;
+mod caller;
 pub mod credentials;
 pub mod egress;
 mod scan;
@@ -11,5 +12,6 @@ mod scan;
 #[doc(hidden)]
 pub use binding::fuzz;
 pub use binding::{BillingMode, DynamoDb, KeySpec, KeySpecError, Kms, TableSpec};
+pub use caller::{CallerEndpoint, CallerIdentity};
 pub use credentials::{Credentials, CredentialsError, Identity, LOG_FILTER_DENY, Providers, RegionRule, Sources, region};
 pub use egress::{Egress, EgressError, EgressOptions, ForwardAnswer, ForwardError, Forwarded, Forwarder, Proxies, Service, WallClock};

@@ -20,6 +20,7 @@ mod duration;
 mod flatten;
 mod json;
 mod lexer;
+mod nearest;
 mod number;
 mod parser;
 mod read;
@@ -27,6 +28,7 @@ mod strings;
 
 pub use ast::{Item, Key, Kind, Number, Object, Pos, Value};
 pub use duration::{parse_duration, parse_size};
+pub use nearest::nearest;
 pub use read::parse_boolean;
 
 /// Deepest nesting of objects and lists that is parsed.

@@ -9,6 +9,7 @@ mod grpc;
 mod load;
 mod migrate;
 mod process;
+mod proxy;
 mod row;
 mod runtime;
 mod sample;
@@ -33,7 +34,7 @@ struct Arguments {
     /// Fewer rounds, with more noise
     #[arg(long)]
     quick: bool,
-    /// Only these groups: runtime, filesystem, dynamodb, seal, server, start, migrate
+    /// Only these groups: runtime, filesystem, dynamodb, seal, server, start, migrate, proxy
     #[arg(long)]
     only: Vec<String>,
 }
@@ -55,6 +56,7 @@ enum Role {
 struct Bench {
     guests: PathBuf,
     coffer: PathBuf,
+    proxy: PathBuf,
     bao: PathBuf,
     /// On the checkout's disk: a sync on a memory file system measures nothing.
     scratch: PathBuf,
@@ -70,6 +72,7 @@ impl Bench {
         Ok(Self {
             guests: given("GUESTS_DIR", "target/guests"),
             coffer: given("COFFER_BIN", "target/release/coffer"),
+            proxy: given("COFFER_PROXY_BIN", "target/release/coffer-proxy"),
             bao: given("TOOLS_DIR", ".tools").join("bin/bao"),
             scratch,
             quick,
@@ -123,8 +126,12 @@ fn main() -> Result<()> {
         eprintln!("measuring: migrate");
         rows.extend(tokio.block_on(migrate::measure(&bench)).context("migrate")?);
     }
+    if wanted("proxy") {
+        eprintln!("measuring: proxy");
+        rows.extend(tokio.block_on(proxy::measure(&bench)).context("proxy")?);
+    }
     if rows.is_empty() {
-        bail!("no group is called {:?}: runtime, filesystem, dynamodb, seal, server, start, migrate", arguments.only);
+        bail!("no group is called {:?}: runtime, filesystem, dynamodb, seal, server, start, migrate, proxy", arguments.only);
     }
     row::print(&rows);
     if let Some(path) = arguments.json {

@@ -12,7 +12,7 @@ use super::options::{EgressError, EgressOptions};
 
 /// Where a backend's requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     pub(super) tls: bool,
     /// A name or an address, without brackets.
     pub(super) host: String,
@@ -34,7 +34,7 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Result<Endpoint, EgressError> {
+    pub(crate) fn parse(text: &str) -> Result<Endpoint, EgressError> {
         let refused = |text| Err(EgressError::Endpoint(text));
         let Ok(uri) = text.parse::<Uri>() else {
             return refused("https://host, http://host, and each with :port, are expected");
@@ -100,7 +100,7 @@ pub(crate) fn is_region(text: &str) -> bool {
 }
 
 /// The domain of a region's partition.
-fn suffix(region: &str) -> &'static str {
+pub(crate) fn suffix(region: &str) -> &'static str {
     const PARTITIONS: [(&str, &str); 6] = [
         ("cn-", "amazonaws.com.cn"),
         ("us-iso-", "c2s.ic.gov"),
