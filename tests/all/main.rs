@@ -7,6 +7,10 @@ mod aws_auth;
 #[cfg(test)]
 mod awskms;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod bench_load;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod crash;
@@ -32,6 +36,8 @@ mod migrate;
 mod oracle;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod runtime;
 #[cfg(test)]

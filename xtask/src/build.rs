@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the guests first, since the server embeds those of the release, then the server.
+//! `cargo xtask build`: the guests first, since the server embeds those of the release, then the server and the proxy's own program.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,13 +11,15 @@ use crate::stage::{Stages, output, run as run_command};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// Builds all, leaving `target/guests/*.wasm` and `target/release/coffer`.
+/// Builds all, leaving `target/guests/*.wasm`, `target/release/coffer` and `target/release/coffer-proxy`.
 pub(crate) fn run(stages: &mut Stages) -> Result<()> {
     guests(stages)?;
     stages.stage("server", |stages| {
         // Of the whole workspace, so that dependencies have the features that the tests want: else they would be compiled twice.
-        run_command(stages.cargo().args(["build", "--release", "--workspace", "--bin", "coffer"]))?;
-        println!("    {}", stages.root().join("target/release/coffer").display());
+        run_command(stages.cargo().args(["build", "--release", "--workspace", "--bin", "coffer", "--bin", "coffer-proxy"]))?;
+        for program in ["coffer", "coffer-proxy"] {
+            println!("    {}", stages.root().join("target/release").join(program).display());
+        }
         Ok(())
     })
 }

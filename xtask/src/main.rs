@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Builds the guests, then the server: target/guests/*.wasm and target/release/coffer
+    /// Builds the guests, then the server and the proxy: target/guests/*.wasm, target/release/coffer and target/release/coffer-proxy
     Build,
     /// Installs the pinned tools that tests and benchmarks use into .tools
     Fetch,

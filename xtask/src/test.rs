@@ -21,6 +21,7 @@ pub(crate) fn run(stages: &mut Stages, full: bool, filter: &[String]) -> Result<
         let mut command = stages.cargo();
         command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
         command.env("COFFER_BIN", root.join("target/release/coffer"));
+        command.env("COFFER_PROXY_BIN", root.join("target/release/coffer-proxy"));
         command.env("GUESTS_DIR", root.join("target/guests"));
         command.env("TOOLS_DIR", fetch::tools(root));
         if full {

@@ -55,9 +55,13 @@ pub(crate) enum Command {
     Operator(OperatorCommand),
     /// Copy all that one storage or raft snapshot holds to another, offline
     Migrate(MigrateArguments),
+    /// Log in to a server, and hand its secrets out on this machine, by a proxy and by files
+    Proxy(Box<cofferdam_proxy::Arguments>),
     /// Save and restore all that a running server holds, and look at such files
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Put load on a server or on its storage, and report and compare what it did
+    Bench(Box<cofferdam_benchmark::arguments::Arguments>),
     /// Look at components
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -175,10 +179,11 @@ pub(crate) fn normalized(arguments: impl IntoIterator<Item = OsString>) -> Vec<O
         .collect()
 }
 
-/// One dash, then a name of two letters or more.
+/// One dash, then a name of two letters or more. A digit only where an underscore shows that it is no value (`-n5`).
 fn is_long_flag(text: &str) -> bool {
     let Some(name) = text.strip_prefix('-').map(|rest| rest.split('=').next().unwrap_or(rest)) else { return false };
-    name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+    let fits = |c: char| c.is_ascii_lowercase() || matches!(c, '-' | '_') || (c.is_ascii_digit() && name.contains('_'));
+    name.len() > 1 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits)
 }
 
 #[cfg(test)]
@@ -222,6 +227,10 @@ mod tests {
         };
         assert_eq!(unseal.key.as_ref().map(|key| key.as_str()), Some("-"));
         assert_eq!(normalized(["-dev".into(), "--".into(), "-dev".into()]), ["--dev", "--", "-dev"]);
+        assert_eq!(
+            normalized(["-n5".into(), "-disable_http2".into(), "-vault_addr=x".into()]),
+            ["-n5", "--disable_http2", "--vault_addr=x"]
+        );
     }
 
     #[test]

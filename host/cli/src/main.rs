@@ -4,6 +4,7 @@
 //! worked, as Vault's do.
 
 mod args;
+mod bench;
 mod client;
 mod component;
 mod config;
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
         Command::Plugin(command) => plugin::run(&command, &environment),
         Command::Snapshot(command) => client::block_on(snapshot::run(&command, &environment)),
         Command::Migrate(arguments) => migrate::run(&arguments, &environment),
+        Command::Bench(arguments) => bench::run(&arguments, &environment),
+        Command::Proxy(arguments) => proxy(&arguments),
     };
     match result {
         Ok(code) => code.into(),
@@ -54,5 +57,14 @@ fn main() -> ExitCode {
             eprintln!("{}", failure.message);
             failure.code.into()
         }
+    }
+}
+
+/// `coffer proxy`, which is also a program of its own.
+fn proxy(arguments: &cofferdam_proxy::Arguments) -> exit::Outcome {
+    match cofferdam_proxy::run(arguments, &cofferdam_proxy::Environment::of_process()) {
+        Ok(()) => Ok(Exit::Success),
+        Err(error) if error.is_usage() => Err(exit::Failure::usage(error)),
+        Err(error) => Err(exit::Failure::failed(error)),
     }
 }

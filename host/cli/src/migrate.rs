@@ -13,6 +13,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::server::{component_runtime, listen, logging};
 use cofferdam_aws::{Providers, Sources};
 use cofferdam_migrate::{Migration, Options, Progress};
+pub(crate) use ends::name as storage_name;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::path::{Path, PathBuf};
