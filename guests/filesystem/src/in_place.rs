@@ -46,7 +46,8 @@ fn overwrite(place: &Place, file: &Descriptor, value: &[u8]) -> Result<bool> {
     }
     let shortened = |()| if length < there.size { file.set_size(length) } else { Ok(()) };
     // Neither the one value nor the other is there now. The host's journal has this one.
-    let torn = |code| Error::Corrupt(format!("{:?} could not be written to its end: {}", place.file(), fault("write", place.file(), code)));
+    let torn =
+        |code| Error::Unavailable(format!("{:?} could not be written to its end: {}", place.file(), fault("write", place.file(), code)));
     entry::write(file, value).and_then(shortened).map_err(torn)?;
     Ok(true)
 }

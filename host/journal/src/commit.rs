@@ -24,6 +24,9 @@ pub(crate) struct Ticket {
     _held: Sender<Infallible>,
 }
 
+/// A group of this many bytes has its length in the field for it.
+const LARGEST: usize = 1 << 31;
+
 type Answer = oneshot::Sender<Result<Ticket>>;
 
 /// The journal that is written.
@@ -243,6 +246,9 @@ impl Writing {
         let active = &mut self.active;
         if let Some(failed) = self.shared.queue().failed.clone() {
             return Err(Error::Unavailable(failed));
+        }
+        if bytes.len() > LARGEST {
+            return Err(Error::Unavailable("more is written at once than a group of the journal holds".to_owned()));
         }
         // A full disk passes, and nothing has been written.
         let grown = active.medium.reserve(end);

@@ -78,6 +78,7 @@ impl Shared {
             Ok(ticket) => ticket,
             Err(error) => return drop(answer.send(Err(error))),
         };
+        let _alone = self.turns.alone(write.operations()).await;
         let error = match self.apply(&write).await {
             Ok(()) => return drop(answer.send(Ok(()))),
             Err(error) => error,
@@ -118,20 +119,9 @@ impl Shared {
     }
 }
 
-/// Whether nothing was done.
+/// Whether nothing was done: the storage said so, and was there to say it.
 fn refused(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidKey(_)
-            | Error::TooLarge { .. }
-            | Error::Configuration(_)
-            | Error::Denied(_)
-            | Error::Conflict(_)
-            | Error::Unsupported(_)
-            | Error::Throttled(_)
-            | Error::Busy(_)
-            | Error::Quarantined(_)
-    )
+    !matches!(error, Error::TimedOut(_) | Error::Breach(_) | Error::Unavailable(_))
 }
 
 #[async_trait]

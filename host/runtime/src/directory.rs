@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -17,6 +17,10 @@ const RESERVED: &str = ".cofferdam";
 
 /// The file in it that the server holds locked; its text is the holder's process id.
 const LOCK: &str = "lock";
+
+/// File systems of which `syncfs` sees everything to the disk, by the numbers of `statfs(2)`: ext2 to 4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs, and overlays of
+/// these. Of network file systems and those in user space it may not.
+const WHOLE: [u64; 8] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e, 0x0102_1994, 0x794c_7630];
 
 /// Rights of others on the directory that are refused.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
@@ -174,6 +178,27 @@ impl Directory {
         })
     }
 
+    /// Whether a sync of its file system makes all durable that is in it: a local one that is known to do so, and no other mounted below the directory itself.
+    pub fn syncs_whole(&self) -> bool {
+        let known = |kind: u64| WHOLE.contains(&kind);
+        let kind = fs::fstatfs(&self.0.directory).map(|found| u64::try_from(found.f_type).unwrap_or_default());
+        kind.is_ok_and(known) && self.is_of_one_device().unwrap_or(false)
+    }
+
+    fn is_of_one_device(&self) -> rustix::io::Result<bool> {
+        let device = fs::fstat(&self.0.directory)?.st_dev;
+        for entry in fs::Dir::read_from(&self.0.directory)? {
+            let entry = entry?;
+            // Through links: what is kept behind one has to be synced, too.
+            if fs::statat(&self.0.directory, entry.file_name(), AtFlags::empty()).is_ok_and(|stat| stat.st_dev != device)
+                && entry.file_name() != c".."
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A path that leads to the directory as it was opened, wherever its own path leads now.
     pub(crate) fn by_descriptor(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.directory.as_raw_fd()))
@@ -231,5 +256,21 @@ fn holder(file: &mut File) -> String {
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Directory").field(&self.0.path).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Directory;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_directory_that_reaches_into_another_file_system_is_not_synced_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = Directory::open(&directory.path().join("data"), true).unwrap();
+        std::fs::create_dir(directory.path().join("data/core")).unwrap();
+        assert!(opened.syncs_whole(), "this test needs a local file system");
+        symlink("/proc", directory.path().join("data/sys")).unwrap();
+        assert!(!opened.syncs_whole());
     }
 }

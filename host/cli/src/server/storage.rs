@@ -124,7 +124,8 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     // Whatever a plugin does to make its writes durable is its own affair.
     let directory =
         given.grants.directory.as_ref().filter(|_| stanza.path.is_some() && component::released(&component.inspect().sha256).is_some());
-    let journaled = durable == Durable::ByJournal && directory.is_some() && !fsync_off(stanza);
+    let whole = directory.is_some_and(Directory::syncs_whole);
+    let journaled = durable == Durable::ByJournal && whole && !fsync_off(stanza);
     if journaled {
         request.settings.retain(|(name, _)| name != FSYNC);
         request.settings.push((FSYNC.to_owned(), "false".to_owned()));

@@ -202,6 +202,25 @@ async fn a_write_that_stays_half_done_stops_all_writes_and_is_ended_at_the_next_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_read_while_a_write_of_it_waits_for_the_disk() {
+    let storage = Arc::new(Memory::default());
+    let disk = Disk::new(storage.clone());
+    let journaled = Arc::new(opened(&disk, &storage, LONG).await);
+    journaled.put(&key("k"), text("old")).await.unwrap();
+    disk.with(|state| state.held = true);
+    let writer = journaled.clone();
+    let write = tokio::spawn(async move { writer.put(&key("k"), text("new")).await });
+    while disk.with(|state| state.asked) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(value(journaled.as_ref(), "k").await.as_deref(), Some("old"));
+    assert_eq!(journaled.scan(0, 1, None, 10).await.unwrap().entries.len(), 1);
+    disk.with(|state| state.held = false);
+    write.await.unwrap().unwrap();
+    assert_eq!(value(journaled.as_ref(), "k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_is_ended_also_if_nobody_waits_for_it() {
     let storage = Arc::new(Memory::default());
     let disk = Disk::new(storage.clone());
@@ -215,6 +234,8 @@ async fn a_write_is_ended_also_if_nobody_waits_for_it() {
     write.abort();
     assert!(write.await.unwrap_err().is_cancelled());
     disk.with(|state| state.held = false);
+    // It waits for all that is in the journal.
+    journaled.close().await;
     assert_eq!(value(journaled.as_ref(), "k").await.as_deref(), Some("v"));
 }
 
