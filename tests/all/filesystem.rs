@@ -49,7 +49,7 @@ pub(crate) async fn guest(directory: &Path) -> Arc<dyn Storage> {
 /// The guest on a directory as a server has it: with the host's journal before it, values are written over one another in place.
 pub(crate) async fn journaled(directory: &Path) -> Arc<dyn Storage> {
     let directory = Directory::open(directory, true).unwrap();
-    let place = Arc::new(Folder::new(directory.reserved().unwrap(), "the directory"));
+    let place = Arc::new(Folder::new(directory.reserved().unwrap(), "the directory", directory.clone()));
     let inner = granted(directory, &[("fsync", "false"), ("in_place", "true")]).await.unwrap();
     Arc::new(Journaled::open(inner, place, Options::default()).await.unwrap())
 }

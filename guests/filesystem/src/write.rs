@@ -78,7 +78,7 @@ fn write_temporary(value: &[u8]) -> Result<String> {
             }
             Err(code) => return Err(refused_new("create the temporary file", &path, code)),
         };
-        let mut written = entry::write(&file, value);
+        let mut written = entry::write(&file, value).map_err(|cut| cut.code);
         if written.is_ok() && options::durable() {
             written = file.sync();
         }
@@ -104,7 +104,7 @@ fn discard(path: &str) {
 /// Stores the value. The first `known` folders exist, and so do their names in their parents durably: a put below them was acknowledged.
 pub(crate) fn put(place: &Place, value: &[u8], known: u32) -> Result<()> {
     let known = usize::try_from(known).unwrap_or(usize::MAX).min(place.depth());
-    if options::in_place() && in_place::put(place, value, known)? {
+    if options::in_place() && in_place::put(place, value)? {
         return Ok(());
     }
     let mut temporary = write_temporary(value)?;
@@ -146,7 +146,7 @@ fn settle(place: &Place, value: &[u8], known: usize, temporary: &mut String) -> 
     Err(Error::Unavailable(format!("key {:?}: its folders keep vanishing", place.key())))
 }
 
-pub(crate) fn make_folders(place: &Place, known: usize) -> Result<()> {
+fn make_folders(place: &Place, known: usize) -> Result<()> {
     for path in (known + 1..=place.depth()).filter_map(|depth| place.folder(depth)) {
         match disk::root()?.create_directory_at(path) {
             // What already stands there may be no directory; the rename finds out. What vanished meanwhile is made in the next round.

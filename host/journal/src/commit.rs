@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,10 +20,13 @@ use crate::medium::{Medium, Place};
 
 /// What was written to the journal. As long as it is held, the journal waits for it to be applied.
 pub(crate) struct Ticket {
-    /// The submission's number.
-    pub(crate) number: u64,
+    /// The number of the first submission; the others' follow.
+    pub(crate) first: u64,
     _held: Sender<Infallible>,
 }
+
+/// Left free behind what is written, for the aborts of all that may be under way.
+const ROOM: u64 = 1 << 18;
 
 /// A group of this many bytes has its length in the field for it.
 const LARGEST: usize = 1 << 31;
@@ -43,6 +47,8 @@ struct Shared {
 
 struct Queue {
     group: Group,
+    /// How much has to be left behind the group, for aborts.
+    room: u64,
     waiting: Vec<(u64, Answer)>,
     next: u64,
     spare: Option<Box<dyn Medium>>,
@@ -97,8 +103,15 @@ impl Journal {
     /// Begins a journal in the first of two files that hold none.
     pub(crate) fn begin(place: Arc<dyn Place>, options: Options) -> io::Result<Journal> {
         let active = Active::begin(place.medium(0)?, 1, 0)?;
-        let queue =
-            Queue { group: Group::default(), waiting: Vec::new(), next: 0, spare: Some(place.medium(1)?), ending: false, failed: None };
+        let queue = Queue {
+            group: Group::default(),
+            room: 0,
+            waiting: Vec::new(),
+            next: 0,
+            spare: Some(place.medium(1)?),
+            ending: false,
+            failed: None,
+        };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), wake: Condvar::new() });
         let name = place.name();
         let (full, to_free) = mpsc::channel();
@@ -117,24 +130,43 @@ impl Journal {
         Ok(Journal { shared, name, ended: Mutex::new(Some(ended)) })
     }
 
-    /// Writes to the journal, and returns when that is durable.
-    pub(crate) async fn commit(&self, submission: Submission) -> Result<Ticket> {
+    /// Writes to the journal, all in one group, and returns when that is durable.
+    pub(crate) async fn commit(&self, submissions: impl IntoIterator<Item = Submission>) -> Result<Ticket> {
+        let answered = self.submit(submissions, ROOM)?;
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned())))
+    }
+
+    /// Writes that submissions were not applied. There is room for that also on a full disk.
+    pub(crate) async fn abort(&self, numbers: Range<u64>) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let answered = self.submit(numbers.map(Submission::abort), 0)?;
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned()))).map(drop)
+    }
+
+    fn submit(&self, submissions: impl IntoIterator<Item = Submission>, room: u64) -> Result<oneshot::Receiver<Result<Ticket>>> {
         let (answer, answered) = oneshot::channel();
         {
             let mut queue = self.shared.queue();
             if let Some(failed) = &queue.failed {
                 return Err(Error::Unavailable(failed.clone()));
             }
-            if queue.ending {
+            // What was begun is ended: its ticket keeps the journal.
+            if queue.ending && room > 0 {
                 return Err(Error::Unavailable("the storage is closed".to_owned()));
             }
-            let number = queue.next;
-            queue.next += 1;
-            queue.group.add(number, &submission);
-            queue.waiting.push((number, answer));
+            let first = queue.next;
+            for submission in submissions {
+                let number = queue.next;
+                queue.next += 1;
+                queue.group.add(number, &submission);
+            }
+            queue.room = queue.room.max(room);
+            queue.waiting.push((first, answer));
         }
         self.shared.wake.notify_one();
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned())))
+        Ok(answered)
     }
 
     #[cfg(test)]
@@ -187,9 +219,9 @@ impl Writing {
     /// Runs until the journal is ended.
     fn run(mut self) {
         loop {
-            let (group, waiting, ending) = self.gathered();
+            let (group, room, waiting, ending) = self.gathered();
             if !group.is_empty() {
-                self.write(group, waiting);
+                self.write(group, room, waiting);
             }
             if ending {
                 let Active { medium, quiet, .. } = self.active;
@@ -203,16 +235,16 @@ impl Writing {
     }
 
     fn due(&self) -> bool {
-        self.active.at >= self.options.size || self.active.since.is_some_and(|since| since.elapsed() >= self.options.age)
+        self.active.since.is_some_and(|since| self.active.at >= self.options.size || since.elapsed() >= self.options.age)
     }
 
     /// What there is to write, as soon as there is something to do.
-    fn gathered(&self) -> (Group, Vec<(u64, Answer)>, bool) {
+    fn gathered(&self) -> (Group, u64, Vec<(u64, Answer)>, bool) {
         let mut queue = self.shared.queue();
         loop {
             let due = self.due() && queue.spare.is_some() && queue.failed.is_none();
             if !queue.group.is_empty() || queue.ending || due {
-                return (mem::take(&mut queue.group), mem::take(&mut queue.waiting), queue.ending);
+                return (mem::take(&mut queue.group), mem::take(&mut queue.room), mem::take(&mut queue.waiting), queue.ending);
             }
             queue = match self.active.since.filter(|_| !self.due()) {
                 Some(since) => {
@@ -224,10 +256,10 @@ impl Writing {
         }
     }
 
-    fn write(&mut self, group: Group, waiting: Vec<(u64, Answer)>) {
+    fn write(&mut self, group: Group, room: u64, waiting: Vec<(u64, Answer)>) {
         let bytes = group.seal(&self.active.header.id, self.active.at);
         let end = self.active.at + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if let Err(error) = self.write_at(&bytes, end) {
+        if let Err(error) = self.write_at(&bytes, end, room) {
             for (_, answer) in waiting {
                 let _ = answer.send(Err(error.clone()));
             }
@@ -236,13 +268,13 @@ impl Writing {
         let active = &mut self.active;
         active.at = end;
         active.since.get_or_insert_with(Instant::now);
-        for (number, answer) in waiting {
+        for (first, answer) in waiting {
             // Whoever asked may be gone; what is in the journal counts all the same.
-            let _ = answer.send(Ok(Ticket { number, _held: active.held.clone() }));
+            let _ = answer.send(Ok(Ticket { first, _held: active.held.clone() }));
         }
     }
 
-    fn write_at(&mut self, bytes: &[u8], end: u64) -> Result<()> {
+    fn write_at(&mut self, bytes: &[u8], end: u64, room: u64) -> Result<()> {
         let active = &mut self.active;
         if let Some(failed) = self.shared.queue().failed.clone() {
             return Err(Error::Unavailable(failed));
@@ -251,7 +283,7 @@ impl Writing {
             return Err(Error::Unavailable("more is written at once than a group of the journal holds".to_owned()));
         }
         // A full disk passes, and nothing has been written.
-        let grown = active.medium.reserve(end);
+        let grown = active.medium.reserve(end + room);
         grown.map_err(|error| Error::Denied(format!("the journal in {} cannot grow: {error}", self.place.name())))?;
         active.medium.write(bytes, active.at).and_then(|()| active.medium.sync()).map_err(|error| {
             self.shared.fail(&self.place.name(), "written", &error);

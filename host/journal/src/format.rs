@@ -62,22 +62,21 @@ impl Header {
 #[derive(Debug, Default)]
 pub(crate) struct Group(Vec<u8>);
 
-/// Operations that were asked for together.
+/// One operation, or that another was not applied.
 pub(crate) struct Submission(Vec<u8>);
 
 impl Submission {
-    pub(crate) fn of(operations: &[Operation]) -> Submission {
+    pub(crate) fn of(operation: &Operation) -> Submission {
         let mut bytes = Vec::new();
-        bytes.extend_from_slice(&u32::try_from(operations.len()).unwrap_or(u32::MAX).to_le_bytes());
-        for operation in operations {
-            let (kind, value): (u8, &[u8]) = match operation {
-                Operation::Put(_, value) => (PUT, value),
-                Operation::Delete(_) => (DELETE, &[]),
-            };
-            bytes.push(kind);
-            text(&mut bytes, operation.key().as_str().as_bytes());
-            if kind == PUT {
+        match operation {
+            Operation::Put(key, value) => {
+                bytes.push(PUT);
+                text(&mut bytes, key.as_str().as_bytes());
                 text(&mut bytes, value);
+            }
+            Operation::Delete(key) => {
+                bytes.push(DELETE);
+                text(&mut bytes, key.as_str().as_bytes());
             }
         }
         Submission(bytes)
@@ -85,8 +84,7 @@ impl Submission {
 
     /// That the submission of this number was not applied.
     pub(crate) fn abort(number: u64) -> Submission {
-        let mut bytes = 1_u32.to_le_bytes().to_vec();
-        bytes.push(ABORT);
+        let mut bytes = vec![ABORT];
         bytes.extend_from_slice(&number.to_le_bytes());
         Submission(bytes)
     }
@@ -173,19 +171,19 @@ fn group<'a>(file: &'a [u8], id: &[u8; 16], at: usize) -> Option<(&'a [u8], usiz
 
 /// What has to be done again, of journals in their order: of each key the last that was done, in the order in which that was.
 pub(crate) fn last_of_each(journals: &[Contents]) -> Result<Vec<Operation>, String> {
-    let mut submissions = Vec::new();
+    let mut done = Vec::new();
     let mut aborted = BTreeSet::new();
     for payload in journals.iter().flat_map(|journal| &journal.groups) {
         let mut rest = payload.as_slice();
         while !rest.is_empty() {
-            let (number, operations, abort) = submission(&mut rest).ok_or("a group is not made of operations")?;
-            aborted.extend(abort);
-            submissions.push((number, operations));
+            match submission(&mut rest).ok_or("a group is not made of operations")? {
+                (number, Submitted::Operation(operation)) => done.push((number, operation)),
+                (_, Submitted::Abort(number)) => drop(aborted.insert(number)),
+            }
         }
     }
-    let done = submissions.into_iter().filter(|(number, _)| !aborted.contains(number)).flat_map(|(_, operations)| operations);
     let mut last = BTreeMap::new();
-    for (order, operation) in done.enumerate() {
+    for (order, (_, operation)) in done.into_iter().filter(|(number, _)| !aborted.contains(number)).enumerate() {
         last.insert(operation.key().as_str().to_owned(), (order, operation));
     }
     let mut last: Vec<_> = last.into_values().collect();
@@ -193,25 +191,26 @@ pub(crate) fn last_of_each(journals: &[Contents]) -> Result<Vec<Operation>, Stri
     Ok(last.into_iter().map(|(_, operation)| operation).collect())
 }
 
-/// Its number, its operations, and which other it takes back.
-fn submission(rest: &mut &[u8]) -> Option<(u64, Vec<Operation>, Option<u64>)> {
+enum Submitted {
+    Operation(Operation),
+    Abort(u64),
+}
+
+/// With its number.
+fn submission(rest: &mut &[u8]) -> Option<(u64, Submitted)> {
     let own = number(rest)?;
-    let (mut operations, mut abort) = (Vec::new(), None);
-    for _ in 0..length(rest)? {
-        let kind = take(rest, 1)?;
-        if kind == [ABORT] {
-            abort = Some(number(rest)?);
-            continue;
-        }
-        let key = length(rest).and_then(|length| take(rest, length))?;
-        let key = Key::new(std::str::from_utf8(key).ok()?).ok()?;
-        operations.push(match kind {
-            [PUT] => Operation::Put(key, Bytes::copy_from_slice(length(rest).and_then(|length| take(rest, length))?)),
-            [DELETE] => Operation::Delete(key),
-            _ => return None,
-        });
+    let kind = take(rest, 1)?;
+    if kind == [ABORT] {
+        return Some((own, Submitted::Abort(number(rest)?)));
     }
-    Some((own, operations, abort))
+    let key = length(rest).and_then(|length| take(rest, length))?;
+    let key = Key::new(std::str::from_utf8(key).ok()?).ok()?;
+    let operation = match kind {
+        [PUT] => Operation::Put(key, Bytes::copy_from_slice(length(rest).and_then(|length| take(rest, length))?)),
+        [DELETE] => Operation::Delete(key),
+        _ => return None,
+    };
+    Some((own, Submitted::Operation(operation)))
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {

@@ -1,5 +1,6 @@
 //! Where journals are: two files in a directory of the host's own, beside the entries.
 
+use std::any::Any;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -44,12 +45,13 @@ pub trait Place: Send + Sync + 'static {
 pub struct Folder {
     directory: OwnedFd,
     name: String,
+    _held: Box<dyn Any + Send + Sync>,
 }
 
 impl Folder {
-    /// Journals are made in the directory; `name` is what errors call it.
-    pub fn new(directory: OwnedFd, name: impl Into<String>) -> Folder {
-        Folder { directory, name: name.into() }
+    /// Journals are made in the directory; `name` is what errors call it. What is `held`, a lock above all, is so until nothing is written there any more.
+    pub fn new(directory: OwnedFd, name: impl Into<String>, held: impl Any + Send + Sync) -> Folder {
+        Folder { directory, name: name.into(), _held: Box::new(held) }
     }
 }
 

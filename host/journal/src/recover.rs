@@ -8,6 +8,18 @@ use cofferdam_backend::{Error, Operation, Result, Storage};
 use crate::format::{self, Contents};
 use crate::medium::{Medium, Place};
 
+/// Applies an operation again; why not, if it is one that the storage never takes.
+async fn apply(storage: &dyn Storage, operation: &Operation) -> Result<Option<String>> {
+    let applied = match operation {
+        Operation::Put(key, value) => storage.put(key, value.clone()).await,
+        Operation::Delete(key) => storage.delete(key).await,
+    };
+    match applied {
+        Err(error @ (Error::InvalidKey(_) | Error::TooLarge { .. })) => Ok(Some(error.to_string())),
+        applied => applied.map(|()| None),
+    }
+}
+
 /// Applies what journals hold to the storage, sees it on the disk, and empties them. Returns how many entries that were.
 ///
 /// Nothing else may use the storage meanwhile. Cut short, it can be begun again.
@@ -23,7 +35,12 @@ pub async fn recover(storage: &dyn Storage, place: &Arc<dyn Place>) -> Result<us
     let mut found: Vec<(Box<dyn Medium>, Option<Contents>)> = Vec::new();
     for number in [0, 1] {
         let mut medium = place.medium(number).map_err(unusable)?;
-        let contents = format::read(&medium.read().map_err(unusable)?).map_err(|what| damaged(format!("journal-{number}: {what}")))?;
+        let bytes = medium.read().map_err(unusable)?;
+        let contents = format::read(&bytes).map_err(|what| damaged(format!("journal-{number}: {what}")))?;
+        if contents.is_some() {
+            // A server that was killed may not have come to sync what is read here, and values are about to be written over.
+            medium.write(&bytes, 0).and_then(|()| medium.sync()).map_err(unusable)?;
+        }
         found.push((medium, contents));
     }
     // What is older is emptied first: alone, it would bring back what was overwritten since.
@@ -40,20 +57,23 @@ pub async fn recover(storage: &dyn Storage, place: &Arc<dyn Place>) -> Result<us
     }
     let operations = format::last_of_each(&journals).map_err(damaged)?;
     let count = operations.len();
+    let mut refused = Vec::new();
     for operation in operations {
-        let key = operation.key().clone();
-        let applied = match operation {
-            Operation::Put(key, value) => storage.put(&key, value).await,
-            Operation::Delete(key) => storage.delete(&key).await,
-        };
-        match applied {
-            // It was refused then, too, and cut off before that could be written down.
-            Err(Error::InvalidKey(error)) => tracing::warn!(%key, error, "a write that was cut off is refused, and left out"),
-            applied => applied?,
+        if let Some(error) = apply(storage, &operation).await? {
+            tracing::debug!(key = %operation.key(), error, "a write is refused, and tried again after the others");
+            refused.push(operation);
         }
     }
-    if count > 0 {
+    for operation in refused {
+        if let Some(error) = apply(storage, &operation).await? {
+            // It was refused then, too, and cut off before that could be written down.
+            tracing::warn!(key = %operation.key(), error, "a write that was cut off is refused, and left out");
+        }
+    }
+    if !journals.is_empty() {
         place.sync_all().map_err(unusable)?;
+    }
+    if count > 0 {
         tracing::info!(entries = count, journal = %name, "writes from before the last end of the server were applied again");
     }
     for mut medium in media {

@@ -1,6 +1,7 @@
 //! The storage with a journal before it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ struct Shared {
     inner: Arc<dyn Storage>,
     journal: Journal,
     turns: Turns,
+    /// Keys of which a value may be there in part.
+    torn: Mutex<BTreeSet<String>>,
     options: Options,
 }
 
@@ -34,7 +37,7 @@ impl Journaled {
         let name = place.name();
         let journal =
             Journal::begin(place, options).map_err(|error| Error::Denied(format!("the journal in {name} cannot be begun: {error}")))?;
-        Ok(Journaled(Arc::new(Shared { inner, journal, turns: Turns::new(), options })))
+        Ok(Journaled(Arc::new(Shared { inner, journal, turns: Turns::new(), torn: Mutex::default(), options })))
     }
 
     /// Sees everything to the disk and empties the journal. What is written after it fails.
@@ -48,74 +51,113 @@ impl Journaled {
         self.0.journal.waiting()
     }
 
-    async fn write(&self, write: Write) -> Result<()> {
+    async fn write(&self, operations: Vec<Operation>) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         // In a task of its own: whoever asked may go away, but a write that was begun must be ended before the next of its key.
-        tokio::spawn(self.0.clone().write(write, answer));
+        tokio::spawn(self.0.clone().write(operations, answer));
         answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the write was not ended: the server ends".to_owned())))
+    }
+
+    /// Fails if what is there of a key, or of any, may be half a value.
+    fn whole(&self, key: Option<&Key>) -> Result<()> {
+        let torn = self.0.torn();
+        match key.map_or(torn.first().map(String::as_str), |key| torn.get(key.as_str()).map(String::as_str)) {
+            Some(key) => Err(Error::Unavailable(format!("a write of the key {key:?} failed half done, and is tried again"))),
+            None => Ok(()),
+        }
     }
 }
 
-/// What is written by one call.
-enum Write {
-    One(Operation),
-    Batch(Vec<Operation>),
+/// Keeps the journal if what is in it was neither applied nor taken back: its task has ended before its time.
+struct Begun<'a> {
+    journal: &'a Journal,
+    ended: bool,
 }
 
-impl Write {
-    fn operations(&self) -> &[Operation] {
-        match self {
-            Write::One(operation) => std::slice::from_ref(operation),
-            Write::Batch(operations) => operations,
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.journal.keep("a write was cut off");
         }
     }
 }
 
 impl Shared {
-    async fn write(self: Arc<Self>, write: Write, answer: oneshot::Sender<Result<()>>) {
-        let _turn = self.turns.to_write(write.operations()).await;
-        let ticket = match self.journal.commit(Submission::of(write.operations())).await {
+    async fn write(self: Arc<Self>, operations: Vec<Operation>, answer: oneshot::Sender<Result<()>>) {
+        let _turn = self.turns.to_write(&operations).await;
+        let ticket = match self.journal.commit(operations.iter().map(Submission::of)).await {
             Ok(ticket) => ticket,
             Err(error) => return drop(answer.send(Err(error))),
         };
-        let _alone = self.turns.alone(write.operations()).await;
-        let error = match self.apply(&write).await {
-            Ok(()) => return drop(answer.send(Ok(()))),
-            Err(error) => error,
-        };
-        if refused(&error) {
-            // It is told to have failed, and must not come back.
-            let aborted = self.journal.commit(Submission::abort(ticket.number)).await;
-            return drop(answer.send(aborted.and(Err(error))));
+        // Dropped before the ticket is.
+        let mut begun = Begun { journal: &self.journal, ended: false };
+        for (number, operation) in (ticket.first..).zip(&operations) {
+            let alone = self.turns.alone(std::slice::from_ref(operation)).await;
+            let Err(error) = self.apply(operation).await else { continue };
+            let end = ticket.first + u64::try_from(operations.len()).unwrap_or(0);
+            if refused(&error) {
+                // It is told to have failed, and must not come back, nor must what was not tried any more.
+                let error = match self.journal.abort(number..end).await {
+                    Ok(()) => {
+                        begun.ended = true;
+                        error
+                    }
+                    Err(failed) => Error::Unavailable(format!("{error}; and that cannot be written down: {failed}")),
+                };
+                return drop(answer.send(Err(error)));
+            }
+            // Half of it may stand where the value before it did. Until it is done again nobody sees it, and the journal keeps it.
+            self.torn().insert(operation.key().as_str().to_owned());
+            drop(alone);
+            drop(answer.send(Err(error)));
+            if self.journal.abort(number + 1..end).await.is_ok() && self.mended(operation).await {
+                self.torn().remove(operation.key().as_str());
+                begun.ended = true;
+            }
+            return;
         }
-        let said = error.to_string();
-        drop(answer.send(Err(error)));
-        // Half of it may stand where the value before it did. As long as that is so the journal keeps it, and nobody sees the key.
-        if !self.mended(&write).await {
-            self.journal.keep(&said);
-        }
+        begun.ended = true;
+        drop(answer.send(Ok(())));
     }
 
-    async fn apply(&self, write: &Write) -> Result<()> {
-        match write {
-            Write::One(Operation::Put(key, value)) => self.inner.put(key, value.clone()).await,
-            Write::One(Operation::Delete(key)) => self.inner.delete(key).await,
-            Write::Batch(operations) => self.inner.batch(operations.clone()).await,
+    fn torn(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.torn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn apply(&self, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::Put(key, value) => self.inner.put(key, value.clone()).await,
+            Operation::Delete(key) => self.inner.delete(key).await,
         }
     }
 
     /// Tries again what may be half done; returns whether it is done.
-    async fn mended(&self, write: &Write) -> bool {
+    async fn mended(&self, operation: &Operation) -> bool {
         let begin = Instant::now();
         let (mut pause, longest) = PAUSES;
         while begin.elapsed() < self.options.patience {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
-            if self.apply(write).await.is_ok() {
+            let _alone = self.turns.alone(std::slice::from_ref(operation)).await;
+            if self.apply(operation).await.is_ok() {
                 return true;
             }
         }
         false
+    }
+
+    /// Whether the storage takes it, as far as its limits say. What it does not is not for the journal.
+    fn fits(&self, operation: &Operation) -> bool {
+        let limits = self.inner.descriptor().limits;
+        let within = |length: usize, limit: u64| u64::try_from(length).is_ok_and(|length| length <= limit);
+        let key = operation.key().as_str();
+        let value = match operation {
+            Operation::Put(_, value) => value.len(),
+            Operation::Delete(_) => 0,
+        };
+        within(key.len(), limits.key.into())
+            && key.split('/').all(|segment| within(segment.len(), limits.segment.into()))
+            && within(value, limits.value)
     }
 }
 
@@ -132,15 +174,24 @@ impl Storage for Journaled {
 
     async fn get(&self, key: &Key) -> Result<Option<Bytes>> {
         let _turn = self.0.turns.to_read(key).await;
+        self.whole(Some(key))?;
         self.0.inner.get(key).await
     }
 
     async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
-        self.write(Write::One(Operation::Put(key.clone(), value))).await
+        let operation = Operation::Put(key.clone(), value);
+        if !self.0.fits(&operation) {
+            return self.0.apply(&operation).await;
+        }
+        self.write(vec![operation]).await
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        self.write(Write::One(Operation::Delete(key.clone()))).await
+        let operation = Operation::Delete(key.clone());
+        if !self.0.fits(&operation) {
+            return self.0.apply(&operation).await;
+        }
+        self.write(vec![operation]).await
     }
 
     async fn list_page(&self, folder: &Folder, after: &str, limit: u32) -> Result<Page> {
@@ -148,11 +199,25 @@ impl Storage for Journaled {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        self.write(Write::Batch(operations)).await
+        let limits = self.descriptor().limits;
+        let bytes = operations.iter().map(|operation| match operation {
+            Operation::Put(key, value) => key.as_str().len() + value.len(),
+            Operation::Delete(key) => key.as_str().len(),
+        });
+        let (count, bytes) = (u64::try_from(operations.len()).unwrap_or(u64::MAX), u64::try_from(bytes.sum::<usize>()).unwrap_or(u64::MAX));
+        if count > limits.batch_operations.into()
+            || bytes > limits.batch_bytes
+            || !operations.iter().all(|operation| self.0.fits(operation))
+        {
+            // It says which limit, and does nothing.
+            return self.0.inner.batch(operations).await;
+        }
+        self.write(operations).await
     }
 
     async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {
         let _turn = self.0.turns.to_read_all().await;
+        self.whole(None)?;
         self.0.inner.scan(segment, segments, cursor, limit).await
     }
 

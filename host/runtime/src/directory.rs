@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{self, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -18,9 +18,9 @@ const RESERVED: &str = ".cofferdam";
 /// The file in it that the server holds locked; its text is the holder's process id.
 const LOCK: &str = "lock";
 
-/// File systems of which `syncfs` sees everything to the disk, by the numbers of `statfs(2)`: ext2 to 4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs, and overlays of
-/// these. Of network file systems and those in user space it may not.
-const WHOLE: [u64; 8] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e, 0x0102_1994, 0x794c_7630];
+/// File systems of which `syncfs` sees everything to the disk and which write over a file where it is, by the numbers of `statfs(2)`: ext2 to 4, XFS, tmpfs, and
+/// overlays. Of network file systems and those in user space the first does not hold, of those that copy on writing the second.
+const WHOLE: [u64; 4] = [0xef53, 0x5846_5342, 0x0102_1994, 0x794c_7630];
 
 /// Rights of others on the directory that are refused.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
@@ -178,25 +178,12 @@ impl Directory {
         })
     }
 
-    /// Whether a sync of its file system makes all durable that is in it: a local one that is known to do so, and no other mounted below the directory itself.
+    /// Whether a sync of its file system makes all durable that is in it: a local one that is known to do so, and no other mounted below the directory.
     pub fn syncs_whole(&self) -> bool {
-        let known = |kind: u64| WHOLE.contains(&kind);
-        let kind = fs::fstatfs(&self.0.directory).map(|found| u64::try_from(found.f_type).unwrap_or_default());
-        kind.is_ok_and(known) && self.is_of_one_device().unwrap_or(false)
-    }
-
-    fn is_of_one_device(&self) -> rustix::io::Result<bool> {
-        let device = fs::fstat(&self.0.directory)?.st_dev;
-        for entry in fs::Dir::read_from(&self.0.directory)? {
-            let entry = entry?;
-            // Through links: what is kept behind one has to be synced, too.
-            if fs::statat(&self.0.directory, entry.file_name(), AtFlags::empty()).is_ok_and(|stat| stat.st_dev != device)
-                && entry.file_name() != c".."
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let known = fs::fstatfs(&self.0.directory).is_ok_and(|found| WHOLE.contains(&u64::try_from(found.f_type).unwrap_or_default()));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo");
+        let real = std::fs::read_link(self.by_descriptor());
+        known && matches!((mounts, real), (Ok(mounts), Ok(real)) if !is_mounted_below(&mounts, &real))
     }
 
     /// A path that leads to the directory as it was opened, wherever its own path leads now.
@@ -259,18 +246,25 @@ impl fmt::Debug for Directory {
     }
 }
 
+/// Whether a file system is mounted below the path; the mounts are as `proc_pid_mountinfo(5)` has them.
+fn is_mounted_below(mounts: &str, path: &Path) -> bool {
+    // The fifth field is where; blanks and the like are written as octal numbers there.
+    let escaped = |text: &str| text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    let path = escaped(&path.to_string_lossy()) + "/";
+    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|mount| mount.starts_with(&path))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Directory;
-    use std::os::unix::fs::symlink;
+    use super::is_mounted_below;
+    use std::path::Path;
 
     #[test]
-    fn a_directory_that_reaches_into_another_file_system_is_not_synced_whole() {
-        let directory = tempfile::tempdir().unwrap();
-        let opened = Directory::open(&directory.path().join("data"), true).unwrap();
-        std::fs::create_dir(directory.path().join("data/core")).unwrap();
-        assert!(opened.syncs_whole(), "this test needs a local file system");
-        symlink("/proc", directory.path().join("data/sys")).unwrap();
-        assert!(!opened.syncs_whole());
+    fn what_is_mounted_below_a_directory_is_found() {
+        let mounts = "22 1 252:1 / / rw - ext4 /dev/vda rw\n30 22 0:5 / /var/a\\040b/data/core rw - ext4 /dev/vdb rw\n31 22 0:6 / /srv/data rw - xfs x rw\n";
+        assert!(is_mounted_below(mounts, Path::new("/var/a b/data")));
+        for apart in ["/var/a b/dat", "/var/a b/data/core", "/srv/data", "/home"] {
+            assert!(!is_mounted_below(mounts, Path::new(apart)), "{apart}");
+        }
     }
 }

@@ -28,6 +28,13 @@ fn acknowledged_writes_survive_hard_kills_of_a_server_on_a_table() {
     survive(|dir| Server::on_table(dir, dynalite.endpoint()));
 }
 
+/// Every other start is of a server that keeps no journal itself: what a crash left in one is applied all the same.
+#[test]
+fn acknowledged_writes_survive_hard_kills_of_a_server_with_a_journal() {
+    let starts = AtomicU64::new(0);
+    survive(|dir| if starts.fetch_add(1, Ordering::Relaxed) % 3 == 2 { Server::on(dir, "") } else { Server::journaled(dir) });
+}
+
 fn survive(start: impl Fn(&Path) -> Server) {
     let rounds = if std::env::var_os("COFFERDAM_FULL").is_some() { 50 } else { 6 };
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::process::{Server, bao, coffer, component, configuration, free_port, refused, root, succeed, text};
+use super::process::{Server, bao, coffer, component, configuration, free_port, listener, refused, root, storage, succeed, text};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -169,4 +169,32 @@ fn the_example_configuration_starts_a_server() {
     let mut server = Server::configured(&config, &address, dir.path().join("log"));
     server.initialise(3, 2);
     server.stop();
+}
+
+#[test]
+fn a_journal_that_is_not_to_be_had_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("wrong.hcl");
+    for (keys, said) in [
+        ("journal = \"maybe\"", "expected true or false, found \"maybe\""),
+        ("journal = \"true\"\n  fsync = \"false\"", "remove one of the two"),
+        ("in_place = \"true\"", "the host sets it where journal is \"true\""),
+    ] {
+        std::fs::write(&config, storage(dir.path(), &format!("  {keys}\n")) + &listener(&format!("127.0.0.1:{}", free_port()))).unwrap();
+        let text = refused(&config);
+        assert!(text.contains(said) && text.contains("wrong.hcl:1"), "{keys}: {text}");
+    }
+}
+
+#[test]
+fn a_server_that_was_stopped_leaves_an_empty_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::journaled(dir.path());
+    server.initialise(1, 1);
+    let journal = dir.path().join("data/.cofferdam/journal-0");
+    assert!(std::fs::metadata(&journal).unwrap().len() > 0);
+    server.stop();
+    for number in 0..2 {
+        assert_eq!(std::fs::metadata(dir.path().join(format!("data/.cofferdam/journal-{number}"))).unwrap().len(), 0);
+    }
 }

@@ -158,6 +158,14 @@ impl Server {
         Self::configured(&config, &address, dir.join("log"))
     }
 
+    /// Our server with a journal of the host's in front of its files, which are below `dir`.
+    pub(crate) fn journaled(dir: &Path) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let config = dir.join("coffer.hcl");
+        fs::write(&config, storage(dir, "  journal = \"true\"\n") + &listener(&address)).unwrap();
+        Self::configured(&config, &address, dir.join("log"))
+    }
+
     /// Our server on a table of the DynamoDB at the endpoint, which it makes if it is missing; its files are below `dir`.
     pub(crate) fn on_table(dir: &Path, endpoint: &str) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
@@ -308,7 +316,12 @@ pub(crate) fn until(what: &str, server: &Server, mut condition: impl FnMut() -> 
 
 /// A configuration on the directory `dir`/data with one plain listener.
 pub(crate) fn configuration(dir: &Path, address: &str) -> String {
-    format!("storage \"filesystem\" {{\n  path = \"{}\"\n}}\n", dir.join("data").display()) + &listener(address)
+    storage(dir, "") + &listener(address)
+}
+
+/// The stanza of a storage in files below the directory, with more keys.
+pub(crate) fn storage(dir: &Path, more: &str) -> String {
+    format!("storage \"filesystem\" {{\n  path = \"{}\"\n{more}}}\n", dir.join("data").display())
 }
 
 /// The table that `on_table` is on, as a storage or an end of a migration.

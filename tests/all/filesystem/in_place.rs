@@ -18,12 +18,12 @@ async fn a_value_is_written_over_the_one_before_it_and_read_by_a_guest_that_does
     let storage = open(directory.path(), &[("fsync", "false"), ("in_place", "true")]).await.unwrap();
     put(&*storage, "a/b/c", vec![7; 2_000]).await;
     let first = inode(&file);
-    for length in [1_999, 0, 3, 2_900, 1] {
+    for length in [1_999, 1_700, 3, 0, 1] {
         put(&*storage, "a/b/c", vec![u8::try_from(length % 251).unwrap(); length]).await;
         let read = get(&*storage, "a/b/c").await.unwrap();
         assert_eq!((read.len(), inode(&file)), (length, first), "{length}");
     }
-    // What needs more room takes another file, so that a full disk leaves the old value.
+    // What may need more room takes another file, so that a full disk leaves the old value.
     put(&*storage, "a/b/c", vec![9; 9_000]).await;
     assert_ne!(inode(&file), first);
     delete(&*storage, "a/b/c").await;

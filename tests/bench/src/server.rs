@@ -21,6 +21,9 @@ const CLIENTS: usize = 10;
 const LOADS: [(&str, Load); 3] =
     [("kv v2 write, 10 clients", Load::Write), ("kv v2 read, 10 clients", Load::Read), ("approle login, 10 clients", Load::Login)];
 
+/// What a row of ours with the journal says after its name.
+const WITH_A_JOURNAL: &str = ", journal";
+
 /// Gives a server the role and the secret id that logins are with.
 async fn approle(server: &Server) -> Result<()> {
     server.done("POST", "sys/auth/approle", Some(json!({"type": "approle"}))).await?;
@@ -38,16 +41,22 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
         fs::create_dir(&dir)?;
         Ok(dir)
     };
-    let (ours, raft, memory) = (place("ours")?, place("raft")?, place("memory")?);
+    let (ours, raft, memory, journal) = (place("ours")?, place("raft")?, place("memory")?, place("journal")?);
     fs::create_dir(raft.join("data"))?;
     let servers = [
         Server::ready(&bench.coffer, &ours, &format!("storage \"filesystem\" {{ path = \"{}/data\" }}", ours.display())).await?,
         Server::ready(&bench.bao, &raft, &format!("storage \"raft\" {{\n  path = \"{}/data\"\n  node_id = \"one\"\n}}", raft.display()))
             .await?,
         Server::ready(&bench.bao, &memory, "storage \"inmem\" {}").await?,
+        Server::ready(
+            &bench.coffer,
+            &journal,
+            &format!("storage \"filesystem\" {{\n  path = \"{}/data\"\n  journal = \"true\"\n}}", journal.display()),
+        )
+        .await?,
     ];
     let time = Duration::from_secs(if bench.quick { 1 } else { 3 });
-    let mut samples: [[Vec<f64>; 3]; LOADS.len()] = Default::default();
+    let mut samples: [[Vec<f64>; 4]; LOADS.len()] = Default::default();
     for server in &servers {
         approle(server).await?;
         // Every secret once, so that reads find them.
@@ -60,18 +69,21 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
             }
         }
     }
-    let mut resident = [0.0; 3];
+    let mut resident = [0.0; 4];
     for (server, resident) in servers.iter().zip(&mut resident) {
         *resident = server.resident()?;
     }
     let mut rows = Vec::new();
     let (faster, smaller) = ((2.0, 5.0), (0.5, 0.25));
     let loads = LOADS.into_iter().zip(samples).map(|((what, _), samples)| (what, "/s", samples.map(median), Judge::AtLeast, faster));
-    for (what, unit, [ours, raft, memory], judge, bounds) in
+    for (what, unit, [ours, raft, memory, journal], judge, bounds) in
         loads.chain([("resident memory after it", "MiB", resident, Judge::AtMost, smaller)])
     {
         rows.push(Row::new(what, unit, ours, ("bao, raft", raft), judge, bounds));
         rows.push(Row::new(what, unit, ours, ("bao, in memory", memory), judge, bounds));
+        let what = format!("{what}{WITH_A_JOURNAL}");
+        rows.push(Row::shown(what.clone(), unit, journal, ("bao, raft", raft)));
+        rows.push(Row::shown(what, unit, journal, ("bao, in memory", memory)));
     }
     Ok(rows)
 }

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &StorageArguments, environment: &Environment) -> Ou
 async fn probe(arguments: &StorageArguments, config: &config::Config) -> Outcome {
     let stop = stop_by_signal()?;
     let (runtime, providers) = (component_runtime()?, Providers::new(Sources::system()));
-    let opened = open_storage(config, &runtime, &providers, Durable::ByJournal).await?;
+    let opened = open_storage(config, &runtime, &providers, Durable::AsConfigured).await?;
     let (entries, lock) = (opened.entries(), opened.storage.current().backend.lock());
     // A directory is locked against servers as long as it is open here.
     let alone = config.storage.path.is_some() || arguments.no_server_runs;

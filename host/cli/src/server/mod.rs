@@ -100,7 +100,7 @@ async fn serve(
     let runtime = storage::runtime()?;
     let providers = Arc::new(Providers::new(Sources::system()));
     let opening = async {
-        let storage = storage::open(&config, &runtime, &providers, Durable::ByJournal).await?;
+        let storage = storage::open(&config, &runtime, &providers, Durable::AsConfigured).await?;
         storage::refuse_migration(storage.storage.as_ref()).await?;
         Ok::<_, Failure>((storage, seal::open(&config, state, &runtime, &providers).await?))
     };

@@ -24,6 +24,9 @@ const MIGRATION: &str = "core/migration";
 /// What another generation of the storage has to read as the one before it does: every vault has it, and it seldom changes.
 const PROBE: &str = "core/keyring";
 
+/// The key by which the host keeps a journal in front of a storage in a directory.
+const JOURNAL: &str = "journal";
+
 /// The setting by which the filesystem guest leaves it to others to make its writes durable.
 const FSYNC: &str = "fsync";
 
@@ -90,12 +93,12 @@ pub(super) fn said(stanza: &Storage, error: &dyn std::fmt::Display) -> String {
     format!("{}: storage {:?}: {error}", stanza.place, stanza.kind)
 }
 
-/// Who makes the writes of a storage in a directory durable, unless the configuration asks for none of it.
+/// Who makes the writes of a storage in a directory durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durable {
-    /// The host, by a journal beside it: for many writers at a time.
-    ByJournal,
-    /// The guest, which syncs every file.
+    /// The host, by a journal beside it, if the configuration says so.
+    AsConfigured,
+    /// The guest, if the configuration asks for it at all.
     ByGuest,
 }
 
@@ -121,13 +124,19 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     request.lease.clone_from(&lease);
     let given = granted(stanza, lease.clone(), providers).await?;
     request.grants = given.grants.clone();
-    // Whatever a plugin does to make its writes durable is its own affair.
-    let directory =
-        given.grants.directory.as_ref().filter(|_| stanza.path.is_some() && component::released(&component.inspect().sha256).is_some());
-    let whole = directory.is_some_and(Directory::syncs_whole);
-    let journaled = durable == Durable::ByJournal && whole && !fsync_off(stanza);
-    if journaled {
-        request.settings.retain(|(name, _)| name != FSYNC);
+    let directory = given.grants.directory.as_ref().filter(|_| stanza.path.is_some());
+    let wanted = wants_journal(stanza)?;
+    request.settings.retain(|(name, _)| name != JOURNAL);
+    let journaled = wanted && durable == Durable::AsConfigured;
+    if let Some(directory) = directory.filter(|_| journaled) {
+        if component::released(&component.inspect().sha256).is_none() || !directory.syncs_whole() {
+            let text = format!(
+                "{JOURNAL}: it needs the filesystem guest that came with this program, and a directory on a local ext4, XFS or tmpfs with nothing mounted below it \
+                 ({}): remove the key, and every file is synced by itself",
+                directory.path().display()
+            );
+            return Err(Failure::usage(said(stanza, &text)));
+        }
         request.settings.push((FSYNC.to_owned(), "false".to_owned()));
         request.settings.push((IN_PLACE.to_owned(), "true".to_owned()));
     }
@@ -159,13 +168,29 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     Ok(opened)
 }
 
+/// Whether writes go through a journal of the host's: only where the stanza grants a directory, and durability is wanted.
+fn wants_journal(stanza: &Storage) -> Result<bool, Failure> {
+    let Some((_, value)) = stanza.settings.iter().find(|(name, _)| name == JOURNAL).filter(|_| stanza.path.is_some()) else {
+        return Ok(false);
+    };
+    let wrong = |text: &str| Failure::usage(said(stanza, &format!("{JOURNAL}: {text}")));
+    let wanted = cofferdam_hcl::parse_boolean(value).ok_or_else(|| wrong(&format!("expected true or false, found {value:?}")))?;
+    if wanted && fsync_off(stanza) {
+        return Err(wrong(
+            "a journal is there to make writes durable, and fsync = \"false\" says that they need not be: remove one of the two",
+        ));
+    }
+    Ok(wanted)
+}
+
 /// Applies what a crash left in the journal of the directory; begins a new one if one is wanted.
 async fn journal(
     directory: &Directory,
     storage: &Arc<SupervisedStorage<Running>>,
     wanted: bool,
 ) -> Result<Option<Arc<Journaled>>, Box<dyn std::error::Error + Send + Sync>> {
-    let place: Arc<dyn Place> = Arc::new(Folder::new(directory.reserved()?, directory.path().join(".cofferdam").display().to_string()));
+    let place: Arc<dyn Place> =
+        Arc::new(Folder::new(directory.reserved()?, directory.path().join(".cofferdam").display().to_string(), directory.clone()));
     if wanted {
         return Ok(Some(Arc::new(Journaled::open(storage.clone(), place, JournalOptions::default()).await?)));
     }

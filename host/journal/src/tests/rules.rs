@@ -180,8 +180,17 @@ async fn a_write_that_is_half_done_is_ended_before_anybody_reads_it() {
     torn.left.store(3, Ordering::SeqCst);
     assert!(matches!(journaled.put(&key("k"), text("new!")).await, Err(Error::TimedOut(_))));
     assert_eq!(value(memory.as_ref(), "k").await.as_deref(), Some("ne"), "the control");
-    assert_eq!(value(&journaled, "k").await.as_deref(), Some("new!"));
-    assert_eq!(torn.left.load(Ordering::SeqCst), 0);
+    assert!(matches!(journaled.get(&key("k")).await, Err(Error::Unavailable(text)) if text.contains("half done")));
+    assert!(journaled.scan(0, 1, None, 10).await.is_err());
+    // Other keys are nobody's trouble.
+    assert_eq!(value(&journaled, "other").await, None);
+    let read = loop {
+        match journaled.get(&key("k")).await {
+            Ok(read) => break read,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    assert_eq!((read, torn.left.load(Ordering::SeqCst)), (Some(text("new!")), 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,9 +202,10 @@ async fn a_write_that_stays_half_done_stops_all_writes_and_is_ended_at_the_next_
     let journaled = Journaled::open(torn.clone(), disk.place(), options).await.unwrap();
     torn.left.store(usize::MAX, Ordering::SeqCst);
     assert!(journaled.put(&key("k"), text("new!")).await.is_err());
-    // Until then the key is nobody's.
-    assert_eq!(value(&journaled, "k").await.as_deref(), Some("ne"));
-    assert!(matches!(journaled.put(&key("other"), text("v")).await, Err(Error::Unavailable(text)) if text.contains("started again")));
+    while !matches!(journaled.put(&key("other"), text("v")).await, Err(Error::Unavailable(text)) if text.contains("started again")) {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(journaled.get(&key("k")).await, Err(Error::Unavailable(text)) if text.contains("half done")));
     journaled.close().await;
     let (storage, _) = after_a_cut(&disk).await.unwrap();
     assert_eq!(value(storage.as_ref(), "k").await.as_deref(), Some("new!"));
@@ -218,6 +228,99 @@ async fn a_key_is_read_while_a_write_of_it_waits_for_the_disk() {
     disk.with(|state| state.held = false);
     write.await.unwrap().unwrap();
     assert_eq!(value(journaled.as_ref(), "k").await.as_deref(), Some("new"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_batch_did_before_it_was_refused_stays_and_the_rest_does_not_come() {
+    let storage = Arc::new(Memory::default());
+    let refusing = Arc::new(Refusing { inner: storage.clone(), key: "b" });
+    let disk = Disk::new(storage.clone());
+    let journaled = Journaled::open(refusing, disk.place(), LONG).await.unwrap();
+    let batch = ["a", "b", "c"].map(|name| Operation::Put(key(name), text("v"))).to_vec();
+    assert!(matches!(journaled.batch(batch).await, Err(Error::Exhausted(_))));
+    let (storage, count) = after_a_cut(&disk).await.unwrap();
+    assert_eq!((value(storage.as_ref(), "a").await.as_deref(), count), (Some("v"), 1));
+    assert_eq!(storage.snapshot().len(), 1);
+}
+
+/// A storage without room for one key.
+struct Refusing {
+    inner: Arc<Memory>,
+    key: &'static str,
+}
+
+#[async_trait]
+impl Storage for Refusing {
+    fn descriptor(&self) -> &Descriptor {
+        self.inner.descriptor()
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Bytes>> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
+        if key.as_str() == self.key {
+            return Err(Error::Exhausted("no room".to_owned()));
+        }
+        self.inner.put(key, value).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        self.inner.delete(key).await
+    }
+
+    async fn list_page(&self, folder: &cofferdam_backend::Folder, after: &str, limit: u32) -> Result<Page> {
+        self.inner.list_page(folder, after, limit).await
+    }
+
+    async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
+        self.inner.batch(operations).await
+    }
+
+    async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {
+        self.inner.scan(segment, segments, cursor, limit).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_kept_on_a_full_disk_too() {
+    let storage = Arc::new(Memory::default());
+    let refusing = Arc::new(Refusing { inner: storage.clone(), key: "b" });
+    let disk = Disk::new(storage.clone());
+    let journaled = Journaled::open(refusing, disk.place(), LONG).await.unwrap();
+    journaled.put(&key("a"), text("v")).await.unwrap();
+    disk.with(|state| state.full = true);
+    let filling = loop {
+        match journaled.put(&key("b"), Bytes::from(vec![0; 1 << 15])).await {
+            Err(Error::Exhausted(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(filling, Err(Error::Denied(_))), "{filling:?}");
+    let (storage, _) = after_a_cut(&disk).await.unwrap();
+    assert_eq!(storage.snapshot().into_keys().collect::<Vec<_>>(), ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_before_a_half_done_write_does_keeps_the_journal() {
+    let memory = Arc::new(Memory::default());
+    let torn = Arc::new(Tearing { inner: memory.clone(), left: AtomicUsize::new(usize::MAX) });
+    let disk = Disk::new(memory.clone());
+    // The runtime that its task is on ends in the middle of it.
+    let ended = disk.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let journaled = Journaled::open(torn, ended.place(), Options { size: 4 << 10, ..LONG }).await.unwrap();
+            assert!(journaled.put(&key("k"), text("new!")).await.is_err());
+        });
+    })
+    .join()
+    .unwrap();
+    let (storage, _) = after_a_cut(&disk).await.unwrap();
+    assert_eq!(value(storage.as_ref(), "k").await.as_deref(), Some("new!"));
+    assert_eq!(disk.with(|state| state.settles), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -267,8 +370,8 @@ async fn damage_is_told_from_a_write_that_was_cut_short() {
         let storage = Arc::new(Memory::default());
         recover(storage.as_ref(), &Disk::of(image, storage.clone(), None, 0).place()).await
     };
-    assert_eq!(damaged(4096 + 2 * 512 + 40).await, Ok(2), "the last group is as if it had been cut short");
-    for place in [4096, 4096 + 40, 4096 + 512 + 3] {
+    assert_eq!(damaged(4096 + 2 * 512 + 24).await, Ok(2), "the last group is as if it had been cut short");
+    for place in [4096, 4096 + 24, 4096 + 512 + 3] {
         assert!(matches!(damaged(place).await, Err(Error::Corrupt(text)) if text.contains("journal-0")), "byte {place}");
     }
 }
@@ -281,9 +384,12 @@ async fn a_key_that_the_storage_refuses_holds_up_nothing() {
     journaled.put(&key("k"), text("v")).await.unwrap();
     let image = disk.image();
     let other = Arc::new(Memory::default().with_value_limit(0));
-    let disk = Disk::of(image, other.clone(), None, 0);
+    let disk = Disk::of(image.clone(), other.clone(), None, 0);
+    assert_eq!(recover(other.as_ref(), &disk.place()).await, Ok(1));
     // Any other error is one of the start, and leaves the journal as it is.
-    assert!(recover(other.as_ref(), &disk.place()).await.is_err());
+    let full = Refusing { inner: Arc::new(Memory::default()), key: "k" };
+    let disk = Disk::of(image, full.inner.clone(), None, 0);
+    assert!(matches!(recover(&full, &disk.place()).await, Err(Error::Exhausted(_))));
     let (storage, count) = after_a_cut(&disk).await.unwrap();
     assert_eq!((storage.snapshot().len(), count), (1, 1));
 }
@@ -293,7 +399,7 @@ async fn files_on_a_real_disk_hold_a_journal_and_are_empty_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let place = || -> Arc<dyn Place> {
         let directory = std::fs::File::open(dir.path()).unwrap();
-        Arc::new(Folder::new(directory.into(), "a directory"))
+        Arc::new(Folder::new(directory.into(), "a directory", ()))
     };
     let storage = Arc::new(Memory::default());
     let journaled = Journaled::open(storage.clone(), place(), LONG).await.unwrap();
@@ -303,7 +409,7 @@ async fn files_on_a_real_disk_hold_a_journal_and_are_empty_after_it() {
     let lost = Memory::default();
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(dir.path().join("journal-0"), copy.path().join("journal-0")).unwrap();
-    let copied: Arc<dyn Place> = Arc::new(Folder::new(std::fs::File::open(copy.path()).unwrap().into(), "a copy"));
+    let copied: Arc<dyn Place> = Arc::new(Folder::new(std::fs::File::open(copy.path()).unwrap().into(), "a copy", ()));
     assert_eq!(recover(&lost, &copied).await, Ok(2));
     assert_eq!(lost.snapshot(), storage.snapshot());
     assert_eq!(recover(&lost, &copied).await, Ok(0));

@@ -64,7 +64,7 @@ impl Ground {
     pub(super) fn trap(&self, changes: u64) -> Trap {
         if self.kind == Kind::Files {
             let queue = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
-            add_watch(&queue, self.setup.data().join(".cofferdam"), WatchFlags::MODIFY).unwrap();
+            add_watch(&queue, self.setup.data().join(".cofferdam"), WatchFlags::CREATE | WatchFlags::MOVED_FROM).unwrap();
             return Trap::Files(queue, changes);
         }
         let gate = Gate::shut();
@@ -141,7 +141,7 @@ fn copy(from: &Mini, to: &Mini) {
     }
 }
 
-/// Kills the process at a write to its journal, which every write to a file begins with: before that has been done, or while it is. How soon it dies is the
+/// Kills the process at the begin or the end of a write to a file: each has a temporary file made, and renamed to what it is for. How soon it dies is the
 /// system's affair: some of the next write may be done, too.
 fn watch(queue: &OwnedFd, changes: u64, process: Pid, over: &AtomicBool) -> bool {
     let mut buffer = [MaybeUninit::uninit(); 4096];
@@ -151,7 +151,7 @@ fn watch(queue: &OwnedFd, changes: u64, process: Pid, over: &AtomicBool) -> bool
         // Before the queue is looked at: all that the operation did is in it then.
         let over = over.load(Ordering::SeqCst);
         match reader.next() {
-            Ok(event) => seen += u64::from(event.file_name().is_some_and(|name| name.to_bytes().starts_with(b"journal-"))),
+            Ok(event) => seen += u64::from(event.file_name().is_some_and(|name| name.to_bytes().ends_with(b".tmp"))),
             Err(Errno::WOULDBLOCK) if over => return false,
             Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_micros(50)),
             Err(error) => panic!("{error}"),
