@@ -57,7 +57,8 @@ pub fn difference(before: &[f64], after: &[f64]) -> Option<Interval> {
     let parts = [one, two].map(|sample| sample.variance / sample.count);
     let error = parts.iter().sum::<f64>();
     if error <= 0.0 {
-        return Some(Interval::around(two.mean - one.mean, 0.0));
+        // Figures that do not scatter at all are too coarse or too few to say how far off they may be.
+        return (one.mean.to_bits() == two.mean.to_bits()).then(|| Interval::around(0.0, 0.0));
     }
     // The degrees of freedom by Welch and Satterthwaite.
     let weight: f64 = parts.iter().zip([one, two]).map(|(part, sample)| part * part / (sample.count - 1.0)).sum();
@@ -123,8 +124,9 @@ mod tests {
 
     #[test]
     fn a_change_is_a_factor() {
-        let interval = change(&[100.0, 100.0], &[110.0, 110.0]).unwrap();
-        assert!(near(interval.low, 0.1) && near(interval.high, 0.1));
+        assert!(change(&[100.0, 100.0], &[110.0, 110.0]).is_none(), "no scatter says nothing of how far off the figures are");
+        let same = change(&[100.0, 100.0], &[100.0, 100.0]).unwrap();
+        assert!(near(same.low, 0.0) && near(same.high, 0.0));
         let interval = change(&[100.0, 101.0, 99.0], &[200.0, 203.0, 198.0]).unwrap();
         assert!(interval.low > 0.9 && interval.high < 1.1, "{interval:?}");
         let interval = change(&[100.0, 150.0, 80.0], &[110.0, 90.0, 160.0]).unwrap();

@@ -31,6 +31,9 @@ impl Address {
         let wrong = || format!("expected a URL such as https://127.0.0.1:8200, found {text:?}");
         let base: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
         let host = base.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if base.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("expected a URL without a user and a password in it".to_owned());
+        }
         let secure = match base.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -148,6 +151,8 @@ mod tests {
         assert_eq!((address.authority(), address.prefix(), address.url().as_str()), ("[::1]:8443", "/vault", "https://[::1]:8443/vault"));
         let plain = Address::parse("http://vault.example.com").unwrap();
         assert_eq!((plain.port, plain.prefix(), plain.url().as_str()), (80, "", "http://vault.example.com"));
+        let error = Address::parse("https://user:hunter2@vault.example.com").unwrap_err();
+        assert!(error.contains("without a user") && !error.contains("hunter2"), "{error}");
         for wrong in ["", "vault.example.com", "vault.example.com:8200", "ftp://x", "unix:///run/x", "https://", "http://a b"] {
             assert!(Address::parse(wrong).unwrap_err().contains("https://127.0.0.1:8200"), "{wrong:?}");
         }

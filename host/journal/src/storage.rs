@@ -199,6 +199,9 @@ impl Storage for Journaled {
     }
 
     async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
+        if operations.is_empty() {
+            return Ok(());
+        }
         let limits = self.descriptor().limits;
         let bytes = operations.iter().map(|operation| match operation {
             Operation::Put(key, value) => key.as_str().len() + value.len(),

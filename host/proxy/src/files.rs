@@ -57,6 +57,8 @@ struct Entry {
     secret: Secret,
     /// Of what was written, without the request's id.
     digest: Option<[u8; 32]>,
+    /// Of the token whose end is that of what was written, a lease: another one reads it anew.
+    leased_to: Option<[u8; 32]>,
     due: Option<SystemTime>,
     failures: u32,
 }
@@ -85,7 +87,7 @@ struct Lease {
 impl Files {
     /// Of these settings. Nothing is read yet.
     pub fn new(settings: &Settings, upstream: Arc<Upstream>, keeper: Arc<Keeper>, clock: Clock) -> Files {
-        let entry = |secret: &Secret| Entry { secret: secret.clone(), digest: None, due: None, failures: 0 };
+        let entry = |secret: &Secret| Entry { secret: secret.clone(), digest: None, leased_to: None, due: None, failures: 0 };
         let entries = settings.secrets.iter().map(entry).collect();
         let (mode, watch) = (settings.secret_file_mode, settings.watch);
         Files { upstream, keeper, clock, mode, watch, entries: Mutex::new(entries) }
@@ -110,8 +112,11 @@ impl Files {
     /// Refreshes what is due, and tells how long to wait.
     async fn pass(&self) -> Duration {
         let mut entries = self.entries.lock().await;
+        // Also when nothing is due: it renews the token, with which the leases of what was read would end.
+        let token = self.keeper.token().await.ok().map(|token| Sha256::digest(token.expose().as_bytes()).into());
         for entry in entries.iter_mut() {
-            if entry.due.is_none_or(|due| due > (self.clock)()) {
+            let ended = entry.leased_to.is_some() && token.is_some() && entry.leased_to != token;
+            if !ended && entry.due.is_none_or(|due| due > (self.clock)()) {
                 continue;
             }
             if let Err(failure) = self.refresh(entry).await {
@@ -143,14 +148,18 @@ impl Files {
             tracing::info!(secret = %secret.path, file = %secret.file.display(), "wrote a secret to its file");
         }
         (entry.digest, entry.failures) = (Some(digest), 0);
+        entry.leased_to = (!lease.lease_id.is_empty()).then(|| Sha256::digest(token.expose().as_bytes()).into());
         entry.due = self.watch.map(|interval| now + until(interval, &lease));
         Ok(())
     }
 }
 
+/// No clock goes further than this many seconds: a hundred years.
+const LONGEST: u64 = 100 * 365 * 24 * 3_600;
+
 /// When a secret is read again: after two thirds of its lease, and no later than the interval. A duration without a lease is the writer's hint (kv v1).
 fn until(interval: Duration, lease: &Lease) -> Duration {
-    let part = (Duration::from_secs(lease.lease_duration) * 2 / 3).max(Duration::from_secs(1));
+    let part = Duration::from_secs((lease.lease_duration / 3).saturating_mul(2).clamp(1, LONGEST));
     let longest = if interval.is_zero() { STATIC } else { interval };
     match (lease.lease_duration, lease.lease_id.is_empty()) {
         (0, _) => longest,

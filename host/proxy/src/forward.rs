@@ -88,13 +88,12 @@ impl Forwarder {
         match &self.answers {
             Some(answers) if wish != Wish::NOTHING => self.by_cache(answers, wish, &parts, body, &token).await,
             _ => {
-                let response = self.send(&parts, body, &token).await;
                 if revoke {
-                    // Whatever came of it: a login too many is better than a token that has ended.
+                    // Before it is sent, since whoever asks may go away: a login too many is better than a token that has ended.
                     self.keeper.revoke();
                     self.answers.iter().for_each(Answers::clear);
                 }
-                response.map(|response| response.map(Body::streamed))
+                self.send(&parts, body, &token).await.map(|response| response.map(Body::streamed))
             }
         }
     }

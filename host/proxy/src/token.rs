@@ -122,7 +122,10 @@ impl Keeper {
             if valid.wants_renewal(now) {
                 self.renew(valid).await;
             }
-            return Ok(valid.session.token.clone());
+            // A renewal takes its time, and a process may be frozen in it.
+            if valid.is_valid((self.clock)(), self.grace) {
+                return Ok(valid.session.token.clone());
+            }
         }
         // Gone before the login, which may fail or whose caller may go away.
         *held = None;
@@ -163,7 +166,7 @@ impl Keeper {
                 *held = Held::new(Session { index, ..renewed }, now);
             }
             Err(error) => {
-                held.renewal = now + RENEWAL_PAUSE;
+                held.renewal = (self.clock)() + RENEWAL_PAUSE;
                 tracing::warn!(%error, "the token could not be renewed");
             }
         }

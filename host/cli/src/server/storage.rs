@@ -108,7 +108,7 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     if stanza.settings.iter().any(|(name, _)| name == IN_PLACE) {
         return Err(Failure::usage(said(
             stanza,
-            &format!("unknown key {IN_PLACE:?}: the host sets it where it keeps a journal; remove it"),
+            &format!("unknown key {IN_PLACE:?}: the host sets it where {JOURNAL} is \"true\"; set that"),
         )));
     }
     // Of the seals' directories, too: nothing is opened before.

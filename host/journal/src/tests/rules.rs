@@ -238,6 +238,7 @@ async fn what_a_batch_did_before_it_was_refused_stays_and_the_rest_does_not_come
     let journaled = Journaled::open(refusing, disk.place(), LONG).await.unwrap();
     let batch = ["a", "b", "c"].map(|name| Operation::Put(key(name), text("v"))).to_vec();
     assert!(matches!(journaled.batch(batch).await, Err(Error::Exhausted(_))));
+    assert_eq!(journaled.batch(Vec::new()).await, Ok(()));
     let (storage, count) = after_a_cut(&disk).await.unwrap();
     assert_eq!((value(storage.as_ref(), "a").await.as_deref(), count), (Some("v"), 1));
     assert_eq!(storage.snapshot().len(), 1);
