@@ -87,6 +87,34 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("expected a size in bytes, such as 33554432, \"32MiB\" or \"32mb\", found {text:?}"))
 }
 
+/// Nanoseconds as Go prints a duration, and its parser reads it: `1.234567ms`, `2m55s`, `0s`.
+pub fn format_duration(nanoseconds: u64) -> String {
+    const MINUTE: u64 = 60_000_000_000;
+    // With as many decimals as are needed.
+    let decimal = |value: u64, unit: u64, digits: usize, name: &str| {
+        let (whole, rest) = (value / unit, value % unit);
+        if rest == 0 {
+            return format!("{whole}{name}");
+        }
+        let decimals = format!("{rest:0digits$}");
+        format!("{whole}.{}{name}", decimals.trim_end_matches('0'))
+    };
+    match nanoseconds {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanoseconds}ns"),
+        1_000..1_000_000 => decimal(nanoseconds, 1_000, 3, "\u{b5}s"),
+        1_000_000..1_000_000_000 => decimal(nanoseconds, 1_000_000, 6, "ms"),
+        _ => {
+            let (minutes, seconds) = (nanoseconds / MINUTE, decimal(nanoseconds % MINUTE, 1_000_000_000, 9, "s"));
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => seconds,
+                (0, minutes) => format!("{minutes}m{seconds}"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{parse_duration, parse_size};

@@ -27,7 +27,7 @@ mod read;
 mod strings;
 
 pub use ast::{Item, Key, Kind, Number, Object, Pos, Value};
-pub use duration::{parse_duration, parse_size};
+pub use duration::{format_duration, parse_duration, parse_size};
 pub use nearest::nearest;
 pub use read::parse_boolean;
 

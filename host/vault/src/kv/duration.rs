@@ -88,33 +88,8 @@ fn fraction_of(digits: &str, scale: i128) -> i128 {
 
 /// Go's `Duration.String`.
 pub(crate) fn format(nanoseconds: i64) -> String {
-    let total = i128::from(nanoseconds).unsigned_abs();
     let sign = if nanoseconds < 0 { "-" } else { "" };
-    let with_fraction = |value: u128, scale: u128, unit: &str| {
-        let fraction = value % scale;
-        if fraction == 0 {
-            return format!("{}{unit}", value / scale);
-        }
-        let width = scale.ilog10() as usize;
-        let fraction = format!("{fraction:0width$}");
-        format!("{}.{}{unit}", value / scale, fraction.trim_end_matches('0'))
-    };
-    let body = match total {
-        0 => return "0s".to_owned(),
-        1..1_000 => format!("{total}ns"),
-        1_000..1_000_000 => with_fraction(total, 1_000, "\u{b5}s"),
-        1_000_000..1_000_000_000 => with_fraction(total, 1_000_000, "ms"),
-        _ => {
-            let minutes = total / 60_000_000_000;
-            let seconds = with_fraction(total % 60_000_000_000, 1_000_000_000, "s");
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => seconds,
-                (0, minutes) => format!("{minutes}m{seconds}"),
-                (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
-            }
-        }
-    };
-    format!("{sign}{body}")
+    format!("{sign}{}", cofferdam_hcl::format_duration(nanoseconds.unsigned_abs()))
 }
 
 /// Text in quotes as the errors of Go's `time` show it: what is not printable ASCII as `\x` and two digits.
