@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Folder, Key, Result};
+use crate::{Error, Folder, Key, Part, Result};
 
 /// The names that [`Storage::list`] asks for at once: many, since a backend may have to read the whole folder for each page.
 const LIST_PAGE: u32 = 8_192;
@@ -32,6 +32,58 @@ pub struct Limits {
     pub batch_operations: u32,
     /// The most bytes of keys and values in a batch.
     pub batch_bytes: u64,
+}
+
+impl Limits {
+    /// Whether the key is within them; [`Error::TooLarge`] if not.
+    pub fn check_key(&self, key: &Key) -> Result<()> {
+        let text = key.as_str();
+        fits(Part::Key, text.len() as u64, self.key.into())?;
+        if text.len() as u64 > u64::from(self.segment) {
+            let longest = text.split('/').map(str::len).max().unwrap_or(0);
+            fits(Part::Segment, longest as u64, self.segment.into())?;
+        }
+        Ok(())
+    }
+
+    /// The same of a value.
+    pub fn check_value(&self, value: &[u8]) -> Result<()> {
+        fits(Part::Value, value.len() as u64, self.value)
+    }
+
+    /// The same of an operation.
+    pub fn check(&self, operation: &Operation) -> Result<()> {
+        self.check_key(operation.key())?;
+        match operation {
+            Operation::Put(_, value) => self.check_value(value),
+            Operation::Delete(_) => Ok(()),
+        }
+    }
+
+    /// The same of a batch, in which no key may stand twice.
+    pub fn check_batch(&self, operations: &[Operation]) -> Result<()> {
+        fits(Part::Batch, operations.len() as u64, self.batch_operations.into())?;
+        let mut bytes = 0;
+        let mut keys = Vec::with_capacity(operations.len());
+        for operation in operations {
+            self.check(operation)?;
+            bytes += operation.key().as_str().len() as u64;
+            if let Operation::Put(_, value) = operation {
+                bytes += value.len() as u64;
+            }
+            keys.push(operation.key());
+        }
+        fits(Part::Batch, bytes, self.batch_bytes)?;
+        keys.sort_unstable();
+        match keys.array_windows().find(|[one, other]| one == other) {
+            Some([twice, _]) => Err(Error::InvalidKey(format!("{twice:?} stands twice in one batch"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fits(part: Part, size: u64, limit: u64) -> Result<()> {
+    if size > limit { Err(Error::TooLarge { part, size, limit }) } else { Ok(()) }
 }
 
 /// What a backend says of itself when it is opened.
@@ -70,6 +122,14 @@ impl Operation {
     pub fn key(&self) -> &Key {
         match self {
             Operation::Put(key, _) | Operation::Delete(key) => key,
+        }
+    }
+
+    /// Makes the change in a storage, by itself.
+    pub async fn apply(&self, storage: &dyn Storage) -> Result<()> {
+        match self {
+            Operation::Put(key, value) => storage.put(key, value.clone()).await,
+            Operation::Delete(key) => storage.delete(key).await,
         }
     }
 }

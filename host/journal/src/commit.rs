@@ -147,6 +147,8 @@ impl Journal {
 
     fn submit(&self, submissions: impl IntoIterator<Item = Submission>, room: u64) -> Result<oneshot::Receiver<Result<Ticket>>> {
         let (answer, answered) = oneshot::channel();
+        // Before the queue is taken, for which the writing thread waits.
+        let submissions: Vec<Submission> = submissions.into_iter().collect();
         {
             let mut queue = self.shared.queue();
             if let Some(failed) = &queue.failed {

@@ -31,7 +31,10 @@ pub trait Medium: Send {
 
 /// Where the files are.
 pub trait Place: Send + Sync + 'static {
-    /// The file of this number, 0 or 1; made if it is missing.
+    /// The file of this number, 0 or 1, if there is one that holds anything.
+    fn left(&self, number: usize) -> io::Result<Option<Box<dyn Medium>>>;
+
+    /// The file of this number, made if it is missing.
     fn medium(&self, number: usize) -> io::Result<Box<dyn Medium>>;
 
     /// Makes all durable that was ever written to the file system by anybody.
@@ -55,18 +58,33 @@ impl Folder {
     }
 }
 
-impl Place for Folder {
-    fn medium(&self, number: usize) -> io::Result<Box<dyn Medium>> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+impl Folder {
+    fn open(&self, number: usize, more: OFlags) -> io::Result<Journal> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | more;
         let file = fs::openat(&self.directory, format!("journal-{number}"), flags, Mode::RUSR | Mode::WUSR)?;
         if FileType::from_raw_mode(fs::fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::other(format!("journal-{number} is no file")));
         }
-        // Its name.
-        fs::fsync(&self.directory)?;
         let file = File::from(file);
         let length = file.metadata()?.len();
-        Ok(Box::new(Journal { file, length }))
+        Ok(Journal { file, length })
+    }
+}
+
+impl Place for Folder {
+    fn left(&self, number: usize) -> io::Result<Option<Box<dyn Medium>>> {
+        match self.open(number, OFlags::empty()) {
+            Ok(journal) => Ok((journal.length > 0).then(|| Box::new(journal) as Box<dyn Medium>)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn medium(&self, number: usize) -> io::Result<Box<dyn Medium>> {
+        let journal = self.open(number, OFlags::CREATE)?;
+        // Its name.
+        fs::fsync(&self.directory)?;
+        Ok(Box::new(journal))
     }
 
     fn sync_all(&self) -> io::Result<()> {

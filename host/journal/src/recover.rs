@@ -10,11 +10,7 @@ use crate::medium::{Medium, Place};
 
 /// Applies an operation again; why not, if it is one that the storage never takes.
 async fn apply(storage: &dyn Storage, operation: &Operation) -> Result<Option<String>> {
-    let applied = match operation {
-        Operation::Put(key, value) => storage.put(key, value.clone()).await,
-        Operation::Delete(key) => storage.delete(key).await,
-    };
-    match applied {
+    match operation.apply(storage).await {
         Err(error @ (Error::InvalidKey(_) | Error::TooLarge { .. })) => Ok(Some(error.to_string())),
         applied => applied.map(|()| None),
     }
@@ -34,7 +30,7 @@ pub async fn recover(storage: &dyn Storage, place: &Arc<dyn Place>) -> Result<us
     };
     let mut found: Vec<(Box<dyn Medium>, Option<Contents>)> = Vec::new();
     for number in [0, 1] {
-        let mut medium = place.medium(number).map_err(unusable)?;
+        let Some(mut medium) = place.left(number).map_err(unusable)? else { continue };
         let bytes = medium.read().map_err(unusable)?;
         let contents = format::read(&bytes).map_err(|what| damaged(format!("journal-{number}: {what}")))?;
         if contents.is_some() {

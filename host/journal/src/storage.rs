@@ -19,6 +19,7 @@ use crate::{Options, recover};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// A storage whose writes are durable by a journal. What is below it need not sync anything, and may write values over one another in place.
+/// A batch is done one operation after the other: the storage must be one of which nobody expects more.
 pub struct Journaled(Arc<Shared>);
 
 struct Shared {
@@ -49,6 +50,12 @@ impl Journaled {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.0.journal.waiting()
+    }
+
+    async fn one(&self, operation: Operation) -> Result<()> {
+        // What the storage does not take is not for the journal.
+        self.descriptor().limits.check(&operation)?;
+        self.write(vec![operation]).await
     }
 
     async fn write(&self, operations: Vec<Operation>) -> Result<()> {
@@ -93,7 +100,7 @@ impl Shared {
         let mut begun = Begun { journal: &self.journal, ended: false };
         for (number, operation) in (ticket.first..).zip(&operations) {
             let alone = self.turns.alone(std::slice::from_ref(operation)).await;
-            let Err(error) = self.apply(operation).await else { continue };
+            let Err(error) = operation.apply(self.inner.as_ref()).await else { continue };
             let end = ticket.first + u64::try_from(operations.len()).unwrap_or(0);
             if refused(&error) {
                 // It is told to have failed, and must not come back, nor must what was not tried any more.
@@ -124,13 +131,6 @@ impl Shared {
         self.torn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn apply(&self, operation: &Operation) -> Result<()> {
-        match operation {
-            Operation::Put(key, value) => self.inner.put(key, value.clone()).await,
-            Operation::Delete(key) => self.inner.delete(key).await,
-        }
-    }
-
     /// Tries again what may be half done; returns whether it is done.
     async fn mended(&self, operation: &Operation) -> bool {
         let begin = Instant::now();
@@ -139,25 +139,11 @@ impl Shared {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
             let _alone = self.turns.alone(std::slice::from_ref(operation)).await;
-            if self.apply(operation).await.is_ok() {
+            if operation.apply(self.inner.as_ref()).await.is_ok() {
                 return true;
             }
         }
         false
-    }
-
-    /// Whether the storage takes it, as far as its limits say. What it does not is not for the journal.
-    fn fits(&self, operation: &Operation) -> bool {
-        let limits = self.inner.descriptor().limits;
-        let within = |length: usize, limit: u64| u64::try_from(length).is_ok_and(|length| length <= limit);
-        let key = operation.key().as_str();
-        let value = match operation {
-            Operation::Put(_, value) => value.len(),
-            Operation::Delete(_) => 0,
-        };
-        within(key.len(), limits.key.into())
-            && key.split('/').all(|segment| within(segment.len(), limits.segment.into()))
-            && within(value, limits.value)
     }
 }
 
@@ -179,19 +165,11 @@ impl Storage for Journaled {
     }
 
     async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
-        let operation = Operation::Put(key.clone(), value);
-        if !self.0.fits(&operation) {
-            return self.0.apply(&operation).await;
-        }
-        self.write(vec![operation]).await
+        self.one(Operation::Put(key.clone(), value)).await
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        let operation = Operation::Delete(key.clone());
-        if !self.0.fits(&operation) {
-            return self.0.apply(&operation).await;
-        }
-        self.write(vec![operation]).await
+        self.one(Operation::Delete(key.clone())).await
     }
 
     async fn list_page(&self, folder: &Folder, after: &str, limit: u32) -> Result<Page> {
@@ -202,19 +180,7 @@ impl Storage for Journaled {
         if operations.is_empty() {
             return Ok(());
         }
-        let limits = self.descriptor().limits;
-        let bytes = operations.iter().map(|operation| match operation {
-            Operation::Put(key, value) => key.as_str().len() + value.len(),
-            Operation::Delete(key) => key.as_str().len(),
-        });
-        let (count, bytes) = (u64::try_from(operations.len()).unwrap_or(u64::MAX), u64::try_from(bytes.sum::<usize>()).unwrap_or(u64::MAX));
-        if count > limits.batch_operations.into()
-            || bytes > limits.batch_bytes
-            || !operations.iter().all(|operation| self.0.fits(operation))
-        {
-            // It says which limit, and does nothing.
-            return self.0.inner.batch(operations).await;
-        }
+        self.descriptor().limits.check_batch(&operations)?;
         self.write(operations).await
     }
 

@@ -146,6 +146,11 @@ impl State {
 struct Handle(Disk, usize);
 
 impl Place for Disk {
+    fn left(&self, number: usize) -> io::Result<Option<Box<dyn Medium>>> {
+        let holds = self.with(|state| !state.files[number].now.is_empty());
+        Ok(holds.then(|| Box::new(Handle(self.clone(), number)) as Box<dyn Medium>))
+    }
+
     fn medium(&self, number: usize) -> io::Result<Box<dyn Medium>> {
         Ok(Box::new(Handle(self.clone(), number)))
     }

@@ -67,13 +67,9 @@ impl Writer {
                 return fits(Part::Value, whole, MAX_ENTRY.saturating_sub(FRAME));
             }
         };
-        if let Err(error) = Key::new(&entry.key) {
-            return Err(Refused::Key(error.to_string()));
-        }
-        let length = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX);
-        fits(Part::Key, length(&entry.key), limits.key.into())?;
-        fits(Part::Segment, entry.key.split('/').map(length).max().unwrap_or(0), limits.segment.into())?;
-        fits(Part::Value, u64::try_from(entry.value.len()).unwrap_or(u64::MAX), limits.value)
+        let key = Key::new(&entry.key).map_err(|error| Refused::Key(error.to_string()))?;
+        let checked = limits.check_key(&key).and_then(|()| limits.check_value(&entry.value));
+        checked.map_err(|error| Refused::Size(error.to_string()))
     }
 
     /// Begins a snapshot.

@@ -16,7 +16,6 @@ use crate::since_v0_1::exports::lock as wit;
 use crate::since_v0_1::{StorageContract, StorageExports};
 use crate::state::State;
 use crate::stats::PoolStats;
-use crate::storage::check_key;
 
 /// The longest identity of a holder, in bytes.
 const IDENTITY: usize = 128;
@@ -120,26 +119,26 @@ impl Job<StorageContract> for Read {
 #[async_trait]
 impl Lock for LockBackend {
     async fn try_acquire(&self, key: &Key, claim: Held, seen: Option<Held>) -> Result<bool> {
-        check_key(key, &self.limits)?;
+        self.limits.check_key(key)?;
         check_identity(&claim.identity)?;
         let job = TryAcquire { key: key.clone(), claim: to_guest(claim), seen: seen.map(to_guest) };
         self.pool.call(async { job }).await
     }
 
     async fn renew(&self, key: &Key, identity: &str, expires: u64) -> Result<bool> {
-        check_key(key, &self.limits)?;
+        self.limits.check_key(key)?;
         let job = Renew { key: key.clone(), identity: identity.to_owned(), expires };
         self.pool.call(async { job }).await
     }
 
     async fn release(&self, key: &Key, identity: &str) -> Result<()> {
-        check_key(key, &self.limits)?;
+        self.limits.check_key(key)?;
         let job = Release { key: key.clone(), identity: identity.to_owned() };
         self.pool.call(async { job }).await
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Held>> {
-        check_key(key, &self.limits)?;
+        self.limits.check_key(key)?;
         self.pool.call(async { Read(key.clone()) }).await
     }
 

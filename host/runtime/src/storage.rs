@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cofferdam_backend::{Descriptor, Error, Folder, Key, Lock, Operation, Page, Part, Result, ScanPage, Storage};
+use cofferdam_backend::{Descriptor, Error, Folder, Key, Lock, Operation, Page, Result, ScanPage, Storage};
 
 pub(crate) use self::due::Pools;
 use self::jobs::{Batch, Delete, Get, ListPage, Put, Scan};
@@ -77,51 +77,6 @@ impl StorageBackend {
         }
         stats
     }
-
-    fn check_value(&self, value: &Bytes) -> Result<()> {
-        fits(Part::Value, value.len() as u64, self.descriptor.limits.value)
-    }
-
-    fn check_key(&self, key: &Key) -> Result<()> {
-        check_key(key, &self.descriptor.limits)
-    }
-
-    fn check_batch(&self, operations: &[Operation]) -> Result<()> {
-        let limits = &self.descriptor.limits;
-        fits(Part::Batch, operations.len() as u64, limits.batch_operations.into())?;
-        let mut bytes = 0;
-        let mut keys = Vec::with_capacity(operations.len());
-        for operation in operations {
-            self.check_key(operation.key())?;
-            bytes += operation.key().as_str().len() as u64;
-            if let Operation::Put(_, value) = operation {
-                self.check_value(value)?;
-                bytes += value.len() as u64;
-            }
-            keys.push(operation.key());
-        }
-        fits(Part::Batch, bytes, limits.batch_bytes)?;
-        keys.sort_unstable();
-        match keys.array_windows().find(|[one, other]| one == other) {
-            Some([twice, _]) => Err(Error::InvalidKey(format!("{twice:?} stands twice in one batch"))),
-            None => Ok(()),
-        }
-    }
-}
-
-fn fits(part: Part, size: u64, limit: u64) -> Result<()> {
-    if size > limit { Err(Error::TooLarge { part, size, limit }) } else { Ok(()) }
-}
-
-/// Whether the key is within the backend's limits.
-pub(crate) fn check_key(key: &Key, limits: &cofferdam_backend::Limits) -> Result<()> {
-    let text = key.as_str();
-    fits(Part::Key, text.len() as u64, limits.key.into())?;
-    if text.len() as u64 > u64::from(limits.segment) {
-        let longest = text.split('/').map(str::len).max().unwrap_or(0);
-        fits(Part::Segment, longest as u64, limits.segment.into())?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -131,18 +86,18 @@ impl Storage for StorageBackend {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Bytes>> {
-        self.check_key(key)?;
+        self.descriptor.limits.check_key(key)?;
         self.pool.call(async { Get(key.clone()) }).await
     }
 
     async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
-        self.check_key(key)?;
-        self.check_value(&value)?;
+        self.descriptor.limits.check_key(key)?;
+        self.descriptor.limits.check_value(&value)?;
         self.pool.call(async { Put::new(&self.folders, key, value).await }).await
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        self.check_key(key)?;
+        self.descriptor.limits.check_key(key)?;
         let job = Delete { folders: Arc::clone(&self.folders), pool: Arc::clone(&self.pool), key: key.clone() };
         self.pool.call(async { job }).await?.settle().await
     }
@@ -156,7 +111,7 @@ impl Storage for StorageBackend {
         if operations.is_empty() {
             return Ok(());
         }
-        self.check_batch(&operations)?;
+        self.descriptor.limits.check_batch(&operations)?;
         self.pool.call(async { Batch::new(&self.folders, &self.pool, operations).await }).await?.settle().await
     }
 

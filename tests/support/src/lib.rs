@@ -17,10 +17,7 @@ pub use shared::{Hold, Link, Node, Shared};
 /// A batch as a storage does it that has nothing better: one operation after the other, until an error.
 pub async fn one_by_one(storage: &impl Storage, operations: Vec<Operation>) -> Result<()> {
     for operation in operations {
-        match operation {
-            Operation::Put(key, value) => storage.put(&key, value).await?,
-            Operation::Delete(key) => storage.delete(&key).await?,
-        }
+        operation.apply(storage).await?;
     }
     Ok(())
 }

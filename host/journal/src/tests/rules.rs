@@ -101,10 +101,8 @@ async fn a_refused_write_does_not_come_back() {
     let journaled = opened(&disk, &storage, LONG).await;
     journaled.put(&key("k"), text("old")).await.unwrap();
     assert!(matches!(journaled.put(&key("k"), text("too long")).await, Err(Error::TooLarge { .. })));
-    journaled
-        .batch(vec![Operation::Put(key("a"), text("1")), Operation::Put(key("b"), text("2")), Operation::Delete(key("a"))])
-        .await
-        .unwrap();
+    journaled.batch(vec![Operation::Put(key("a"), text("1")), Operation::Put(key("b"), text("2"))]).await.unwrap();
+    journaled.batch(vec![Operation::Delete(key("a"))]).await.unwrap();
     let (storage, count) = after_a_cut(&disk).await.unwrap();
     assert_eq!((value(storage.as_ref(), "k").await.as_deref(), count), (Some("old"), 3));
     assert_eq!((value(storage.as_ref(), "a").await, value(storage.as_ref(), "b").await.as_deref()), (None, Some("2")));
@@ -129,14 +127,27 @@ async fn a_journal_that_cannot_be_settled_is_kept_and_stops_all_writes() {
     assert_eq!(value(storage.as_ref(), "k").await.as_deref(), Some("v"));
 }
 
-/// A storage whose next writes fail, having written half a value.
-struct Tearing {
+/// A storage that fails.
+struct Failing {
     inner: Arc<Memory>,
+    /// How many of the next writes do, having written half a value.
     left: AtomicUsize,
+    /// There is no room for this key.
+    full_for: &'static str,
+}
+
+impl Failing {
+    fn tearing(inner: &Arc<Memory>, left: usize) -> Arc<Failing> {
+        Arc::new(Failing { inner: inner.clone(), left: AtomicUsize::new(left), full_for: "" })
+    }
+
+    fn full_for(inner: &Arc<Memory>, key: &'static str) -> Arc<Failing> {
+        Arc::new(Failing { inner: inner.clone(), left: AtomicUsize::new(0), full_for: key })
+    }
 }
 
 #[async_trait]
-impl Storage for Tearing {
+impl Storage for Failing {
     fn descriptor(&self) -> &Descriptor {
         self.inner.descriptor()
     }
@@ -146,6 +157,9 @@ impl Storage for Tearing {
     }
 
     async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
+        if key.as_str() == self.full_for {
+            return Err(Error::Exhausted("no room".to_owned()));
+        }
         if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
             return self.inner.put(key, value).await;
         }
@@ -173,7 +187,7 @@ impl Storage for Tearing {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_is_half_done_is_ended_before_anybody_reads_it() {
     let memory = Arc::new(Memory::default());
-    let torn = Arc::new(Tearing { inner: memory.clone(), left: AtomicUsize::new(0) });
+    let torn = Failing::tearing(&memory, 0);
     let disk = Disk::new(memory.clone());
     let journaled = Journaled::open(torn.clone(), disk.place(), LONG).await.unwrap();
     journaled.put(&key("k"), text("old!")).await.unwrap();
@@ -196,7 +210,7 @@ async fn a_write_that_is_half_done_is_ended_before_anybody_reads_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_stays_half_done_stops_all_writes_and_is_ended_at_the_next_start() {
     let memory = Arc::new(Memory::default());
-    let torn = Arc::new(Tearing { inner: memory.clone(), left: AtomicUsize::new(0) });
+    let torn = Failing::tearing(&memory, 0);
     let disk = Disk::new(memory.clone());
     let options = Options { size: 4 << 10, patience: Duration::ZERO, ..LONG };
     let journaled = Journaled::open(torn.clone(), disk.place(), options).await.unwrap();
@@ -233,61 +247,23 @@ async fn a_key_is_read_while_a_write_of_it_waits_for_the_disk() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_batch_did_before_it_was_refused_stays_and_the_rest_does_not_come() {
     let storage = Arc::new(Memory::default());
-    let refusing = Arc::new(Refusing { inner: storage.clone(), key: "b" });
+    let refusing = Failing::full_for(&storage, "b");
     let disk = Disk::new(storage.clone());
     let journaled = Journaled::open(refusing, disk.place(), LONG).await.unwrap();
     let batch = ["a", "b", "c"].map(|name| Operation::Put(key(name), text("v"))).to_vec();
     assert!(matches!(journaled.batch(batch).await, Err(Error::Exhausted(_))));
     assert_eq!(journaled.batch(Vec::new()).await, Ok(()));
+    let twice = ["a", "a"].map(|name| Operation::Put(key(name), text("w"))).to_vec();
+    assert!(matches!(journaled.batch(twice).await, Err(Error::InvalidKey(text)) if text.contains("twice")));
     let (storage, count) = after_a_cut(&disk).await.unwrap();
     assert_eq!((value(storage.as_ref(), "a").await.as_deref(), count), (Some("v"), 1));
     assert_eq!(storage.snapshot().len(), 1);
 }
 
-/// A storage without room for one key.
-struct Refusing {
-    inner: Arc<Memory>,
-    key: &'static str,
-}
-
-#[async_trait]
-impl Storage for Refusing {
-    fn descriptor(&self) -> &Descriptor {
-        self.inner.descriptor()
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Bytes>> {
-        self.inner.get(key).await
-    }
-
-    async fn put(&self, key: &Key, value: Bytes) -> Result<()> {
-        if key.as_str() == self.key {
-            return Err(Error::Exhausted("no room".to_owned()));
-        }
-        self.inner.put(key, value).await
-    }
-
-    async fn delete(&self, key: &Key) -> Result<()> {
-        self.inner.delete(key).await
-    }
-
-    async fn list_page(&self, folder: &cofferdam_backend::Folder, after: &str, limit: u32) -> Result<Page> {
-        self.inner.list_page(folder, after, limit).await
-    }
-
-    async fn batch(&self, operations: Vec<Operation>) -> Result<()> {
-        self.inner.batch(operations).await
-    }
-
-    async fn scan(&self, segment: u32, segments: u32, cursor: Option<Bytes>, limit: u32) -> Result<ScanPage> {
-        self.inner.scan(segment, segments, cursor, limit).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_is_kept_on_a_full_disk_too() {
     let storage = Arc::new(Memory::default());
-    let refusing = Arc::new(Refusing { inner: storage.clone(), key: "b" });
+    let refusing = Failing::full_for(&storage, "b");
     let disk = Disk::new(storage.clone());
     let journaled = Journaled::open(refusing, disk.place(), LONG).await.unwrap();
     journaled.put(&key("a"), text("v")).await.unwrap();
@@ -306,7 +282,7 @@ async fn a_refusal_is_kept_on_a_full_disk_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_ends_before_a_half_done_write_does_keeps_the_journal() {
     let memory = Arc::new(Memory::default());
-    let torn = Arc::new(Tearing { inner: memory.clone(), left: AtomicUsize::new(usize::MAX) });
+    let torn = Failing::tearing(&memory, usize::MAX);
     let disk = Disk::new(memory.clone());
     // The runtime that its task is on ends in the middle of it.
     let ended = disk.clone();
@@ -388,9 +364,9 @@ async fn a_key_that_the_storage_refuses_holds_up_nothing() {
     let disk = Disk::of(image.clone(), other.clone(), None, 0);
     assert_eq!(recover(other.as_ref(), &disk.place()).await, Ok(1));
     // Any other error is one of the start, and leaves the journal as it is.
-    let full = Refusing { inner: Arc::new(Memory::default()), key: "k" };
+    let full = Failing::full_for(&Arc::default(), "k");
     let disk = Disk::of(image, full.inner.clone(), None, 0);
-    assert!(matches!(recover(&full, &disk.place()).await, Err(Error::Exhausted(_))));
+    assert!(matches!(recover(full.as_ref(), &disk.place()).await, Err(Error::Exhausted(_))));
     let (storage, count) = after_a_cut(&disk).await.unwrap();
     assert_eq!((storage.snapshot().len(), count), (1, 1));
 }
