@@ -1,37 +1,31 @@
-//! Group commit: a thread writes what has gathered while the last sync ran, and syncs it; another sees to what full journals hold, and frees them.
+//! Group commit: a thread writes what has gathered while the last sync ran, and syncs it; another waits until the storage has what a full journal holds,
+//! sees that to the disk, and frees the journal.
 
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::mem;
-use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use cofferdam_backend::{Error, Result};
-use tokio::sync::oneshot;
+use cofferdam_backend::{Error, Operation, Result};
+use tokio::sync::{Notify, oneshot, watch};
 use uuid::Uuid;
 
 use crate::Options;
-use crate::format::{Group, HEADER, Header, Submission};
+use crate::format::{Group, HEADER, Header};
 use crate::medium::{Medium, Place};
-
-/// What was written to the journal. As long as it is held, the journal waits for it to be applied.
-pub(crate) struct Ticket {
-    /// The number of the first submission; the others' follow.
-    pub(crate) first: u64,
-    _held: Sender<Infallible>,
-}
-
-/// Left free behind what is written, for the aborts of all that may be under way.
-const ROOM: u64 = 1 << 18;
+use crate::pending::Pending;
 
 /// A group of this many bytes has its length in the field for it.
 const LARGEST: usize = 1 << 31;
 
-type Answer = oneshot::Sender<Result<Ticket>>;
+/// Those who write wait once a journal has this many times its size, and the other one is not free.
+const OVERFULL: u64 = 2;
+
+type Waiting = (Vec<Operation>, oneshot::Sender<Result<()>>);
 
 /// The journal that is written.
 pub(crate) struct Journal {
@@ -43,17 +37,22 @@ pub(crate) struct Journal {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// There is room again, or a reason not to wait for it.
+    room: Notify,
+    /// What has a lower number in [`Pending`] is to be applied.
+    due: watch::Sender<u64>,
 }
 
 struct Queue {
     group: Group,
-    /// How much has to be left behind the group, for aborts.
-    room: u64,
-    waiting: Vec<(u64, Answer)>,
-    next: u64,
+    waiting: Vec<Waiting>,
     spare: Option<Box<dyn Medium>>,
+    overfull: bool,
     ending: bool,
+    /// Why nothing more is written until the next start.
     failed: Option<String>,
+    /// Why nothing is written as long as the storage does not take what is in the journal.
+    stuck: Option<Error>,
 }
 
 impl Shared {
@@ -66,6 +65,7 @@ impl Shared {
         tracing::error!("{text}");
         self.queue().failed.get_or_insert(text);
         self.wake.notify_one();
+        self.room.notify_waiters();
     }
 }
 
@@ -77,7 +77,7 @@ struct Active {
     at: u64,
     /// When the first one came.
     since: Option<Instant>,
-    /// Held by everything that is in it and not applied yet.
+    /// Held by everything that is in it and not in the storage yet.
     held: Sender<Infallible>,
     quiet: Receiver<Infallible>,
 }
@@ -101,24 +101,24 @@ struct Full {
 
 impl Journal {
     /// Begins a journal in the first of two files that hold none.
-    pub(crate) fn begin(place: Arc<dyn Place>, options: Options) -> io::Result<Journal> {
+    pub(crate) fn begin(place: Arc<dyn Place>, pending: Arc<Pending>, options: Options) -> io::Result<Journal> {
         let active = Active::begin(place.medium(0)?, 1, 0)?;
         let queue = Queue {
             group: Group::default(),
-            room: 0,
             waiting: Vec::new(),
-            next: 0,
             spare: Some(place.medium(1)?),
+            overfull: false,
             ending: false,
             failed: None,
+            stuck: None,
         };
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake: Condvar::new() });
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), wake: Condvar::new(), room: Notify::new(), due: watch::Sender::new(0) });
         let name = place.name();
         let (full, to_free) = mpsc::channel();
         let (end, ended) = oneshot::channel();
         let freeing = Freeing { place: place.clone(), shared: shared.clone(), full: to_free };
         let freeing = thread::Builder::new().name("coffer-settle".to_owned()).spawn(move || freeing.run())?;
-        let writing = Writing { place, shared: shared.clone(), active, full, options };
+        let writing = Writing { place, shared: shared.clone(), pending, active, full, options };
         thread::Builder::new().name("coffer-journal".to_owned()).spawn(move || {
             let (place, shared) = (writing.place.clone(), writing.shared.clone());
             writing.run();
@@ -130,45 +130,59 @@ impl Journal {
         Ok(Journal { shared, name, ended: Mutex::new(Some(ended)) })
     }
 
-    /// Writes to the journal, all in one group, and returns when that is durable.
-    pub(crate) async fn commit(&self, submissions: impl IntoIterator<Item = Submission>) -> Result<Ticket> {
-        let answered = self.submit(submissions, ROOM)?;
+    /// Writes to the journal, all in one group, and returns when that is durable and among what is pending. Once begun, it is done also if nobody waits for it.
+    pub(crate) async fn commit(&self, mut operations: Vec<Operation>) -> Result<()> {
+        let answered = loop {
+            let room = self.shared.room.notified();
+            match self.submit(operations)? {
+                Ok(answered) => break answered,
+                Err(returned) => operations = returned,
+            }
+            room.await;
+        };
         answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned())))
     }
 
-    /// Writes that submissions were not applied. There is room for that also on a full disk.
-    pub(crate) async fn abort(&self, numbers: Range<u64>) -> Result<()> {
-        if numbers.is_empty() {
-            return Ok(());
-        }
-        let answered = self.submit(numbers.map(Submission::abort), 0)?;
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned()))).map(drop)
-    }
-
-    fn submit(&self, submissions: impl IntoIterator<Item = Submission>, room: u64) -> Result<oneshot::Receiver<Result<Ticket>>> {
+    /// Gives the operations back if there is no room for them.
+    fn submit(&self, operations: Vec<Operation>) -> Result<Result<oneshot::Receiver<Result<()>>, Vec<Operation>>> {
         let (answer, answered) = oneshot::channel();
-        // Before the queue is taken, for which the writing thread waits.
-        let submissions: Vec<Submission> = submissions.into_iter().collect();
         {
             let mut queue = self.shared.queue();
             if let Some(failed) = &queue.failed {
                 return Err(Error::Unavailable(failed.clone()));
             }
-            // What was begun is ended: its ticket keeps the journal.
-            if queue.ending && room > 0 {
+            if let Some(stuck) = &queue.stuck {
+                return Err(stuck.clone());
+            }
+            if queue.ending {
                 return Err(Error::Unavailable("the storage is closed".to_owned()));
             }
-            let first = queue.next;
-            for submission in submissions {
-                let number = queue.next;
-                queue.next += 1;
-                queue.group.add(number, &submission);
+            if queue.overfull {
+                return Ok(Err(operations));
             }
-            queue.room = queue.room.max(room);
-            queue.waiting.push((first, answer));
+            for operation in &operations {
+                queue.group.add(operation);
+            }
+            queue.waiting.push((operations, answer));
         }
         self.shared.wake.notify_one();
-        Ok(answered)
+        Ok(Ok(answered))
+    }
+
+    /// Up to which number of [`Pending`] the storage is to have all; the highest there is when the journal ends.
+    pub(crate) fn due(&self) -> watch::Receiver<u64> {
+        self.shared.due.subscribe()
+    }
+
+    /// What is in the journal cannot be applied for this reason, or can again: until then no more is written.
+    pub(crate) fn stuck(&self, why: Option<&Error>) {
+        let why = why.map(|error| {
+            let text = format!("what the journal in {} holds cannot be stored: {error}", self.name);
+            // Of what is refused here nothing was begun, and the case must say so.
+            if matches!(error, Error::Exhausted(_)) { Error::Exhausted(text) } else { Error::Denied(text) }
+        });
+        self.shared.queue().stuck = why;
+        self.shared.room.notify_waiters();
     }
 
     #[cfg(test)]
@@ -176,15 +190,20 @@ impl Journal {
         self.shared.queue().waiting.len()
     }
 
-    /// Takes no more, and does not give up what is in it: something of it is not where it belongs.
-    pub(crate) fn keep(&self, error: &str) {
-        self.shared.fail(&self.name, "applied", &error);
+    /// Takes no more, and does not give up what is in it: something of it is not in the storage.
+    pub(crate) fn keep(&self) {
+        self.shared.fail(&self.name, "emptied", &"the storage was given up before it had all of it");
     }
 
-    /// Takes no more. What is in the journal is seen to the disk, and the files are emptied.
-    pub(crate) async fn end(&self) {
+    fn finish(&self) {
         self.shared.queue().ending = true;
         self.shared.wake.notify_one();
+        self.shared.room.notify_waiters();
+    }
+
+    /// Takes no more. What is in the journal is seen to the disk once the storage has it, and the files are emptied.
+    pub(crate) async fn end(&self) {
+        self.finish();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(ended) = ended {
             let _ = ended.await;
@@ -194,8 +213,7 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.shared.queue().ending = true;
-        self.shared.wake.notify_one();
+        self.finish();
     }
 }
 
@@ -212,6 +230,7 @@ fn tidy(place: &dyn Place) {
 struct Writing {
     place: Arc<dyn Place>,
     shared: Arc<Shared>,
+    pending: Arc<Pending>,
     active: Active,
     full: Sender<Full>,
     options: Options,
@@ -221,11 +240,12 @@ impl Writing {
     /// Runs until the journal is ended.
     fn run(mut self) {
         loop {
-            let (group, room, waiting, ending) = self.gathered();
+            let (group, waiting, ending) = self.gathered();
             if !group.is_empty() {
-                self.write(group, room, waiting);
+                self.write(group, waiting);
             }
             if ending {
+                self.shared.due.send_replace(u64::MAX);
                 let Active { medium, quiet, .. } = self.active;
                 let _ = self.full.send(Full { medium, quiet });
                 return;
@@ -241,12 +261,12 @@ impl Writing {
     }
 
     /// What there is to write, as soon as there is something to do.
-    fn gathered(&self) -> (Group, u64, Vec<(u64, Answer)>, bool) {
+    fn gathered(&self) -> (Group, Vec<Waiting>, bool) {
         let mut queue = self.shared.queue();
         loop {
             let due = self.due() && queue.spare.is_some() && queue.failed.is_none();
             if !queue.group.is_empty() || queue.ending || due {
-                return (mem::take(&mut queue.group), mem::take(&mut queue.room), mem::take(&mut queue.waiting), queue.ending);
+                return (mem::take(&mut queue.group), mem::take(&mut queue.waiting), queue.ending);
             }
             queue = match self.active.since.filter(|_| !self.due()) {
                 Some(since) => {
@@ -258,10 +278,10 @@ impl Writing {
         }
     }
 
-    fn write(&mut self, group: Group, room: u64, waiting: Vec<(u64, Answer)>) {
+    fn write(&mut self, group: Group, waiting: Vec<Waiting>) {
         let bytes = group.seal(&self.active.header.id, self.active.at);
         let end = self.active.at + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if let Err(error) = self.write_at(&bytes, end, room) {
+        if let Err(error) = self.write_at(&bytes, end) {
             for (_, answer) in waiting {
                 let _ = answer.send(Err(error.clone()));
             }
@@ -270,22 +290,24 @@ impl Writing {
         let active = &mut self.active;
         active.at = end;
         active.since.get_or_insert_with(Instant::now);
-        for (first, answer) in waiting {
-            // Whoever asked may be gone; what is in the journal counts all the same.
-            let _ = answer.send(Ok(Ticket { first, _held: active.held.clone() }));
+        let (operations, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        // Before anybody is told: whoever was may read it. Whoever asked may be gone; what is in the journal counts all the same.
+        self.pending.add(operations.into_iter().flatten(), &active.held);
+        for answer in answers {
+            let _ = answer.send(Ok(()));
         }
     }
 
-    fn write_at(&mut self, bytes: &[u8], end: u64, room: u64) -> Result<()> {
+    fn write_at(&mut self, bytes: &[u8], end: u64) -> Result<()> {
         let active = &mut self.active;
         if let Some(failed) = self.shared.queue().failed.clone() {
             return Err(Error::Unavailable(failed));
         }
         if bytes.len() > LARGEST {
-            return Err(Error::Unavailable("more is written at once than a group of the journal holds".to_owned()));
+            return Err(Error::Denied("more is written at once than a group of the journal holds".to_owned()));
         }
         // A full disk passes, and nothing has been written.
-        let grown = active.medium.reserve(end + room);
+        let grown = active.medium.reserve(end);
         grown.map_err(|error| Error::Denied(format!("the journal in {} cannot grow: {error}", self.place.name())))?;
         active.medium.write(bytes, active.at).and_then(|()| active.medium.sync()).map_err(|error| {
             self.shared.fail(&self.place.name(), "written", &error);
@@ -298,15 +320,20 @@ impl Writing {
         if !self.due() {
             return Ok(());
         }
-        let mut queue = self.shared.queue();
-        if queue.failed.is_some() {
-            return Ok(());
-        }
-        let Some(spare) = queue.spare.take() else { return Ok(()) };
-        drop(queue);
+        let spare = {
+            let mut queue = self.shared.queue();
+            if queue.failed.is_some() {
+                return Ok(());
+            }
+            queue.overfull = queue.spare.is_none() && self.active.at >= self.options.size.saturating_mul(OVERFULL);
+            queue.spare.take()
+        };
+        let Some(spare) = spare else { return Ok(()) };
         let next = Active::begin(spare, self.active.header.generation + 1, self.active.at)?;
         let Active { medium, quiet, .. } = mem::replace(&mut self.active, next);
+        self.shared.due.send_replace(self.pending.next());
         let _ = self.full.send(Full { medium, quiet });
+        self.shared.room.notify_waiters();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! follow, each at a multiple of a sector: length, digest, and what was written together. A group's digest covers the id and its own place, so that what an
 //! earlier use of the file left is no part of it. All numbers are little-endian.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use cofferdam_backend::{Key, Operation};
@@ -23,7 +23,6 @@ const FRAME: usize = 4 + DIGEST;
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
-const ABORT: u8 = 3;
 
 /// Which journal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,34 +61,6 @@ impl Header {
 #[derive(Debug, Default)]
 pub(crate) struct Group(Vec<u8>);
 
-/// One operation, or that another was not applied.
-pub(crate) struct Submission(Vec<u8>);
-
-impl Submission {
-    pub(crate) fn of(operation: &Operation) -> Submission {
-        let mut bytes = Vec::new();
-        match operation {
-            Operation::Put(key, value) => {
-                bytes.push(PUT);
-                text(&mut bytes, key.as_str().as_bytes());
-                text(&mut bytes, value);
-            }
-            Operation::Delete(key) => {
-                bytes.push(DELETE);
-                text(&mut bytes, key.as_str().as_bytes());
-            }
-        }
-        Submission(bytes)
-    }
-
-    /// That the submission of this number was not applied.
-    pub(crate) fn abort(number: u64) -> Submission {
-        let mut bytes = vec![ABORT];
-        bytes.extend_from_slice(&number.to_le_bytes());
-        Submission(bytes)
-    }
-}
-
 fn text(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
     bytes.extend_from_slice(text);
@@ -100,13 +71,19 @@ impl Group {
         self.0.is_empty()
     }
 
-    /// Adds what has this number.
-    pub(crate) fn add(&mut self, number: u64, submission: &Submission) {
+    pub(crate) fn add(&mut self, operation: &Operation) {
         if self.0.is_empty() {
             self.0.resize(FRAME, 0);
         }
-        self.0.extend_from_slice(&number.to_le_bytes());
-        self.0.extend_from_slice(&submission.0);
+        let (kind, value) = match operation {
+            Operation::Put(_, value) => (PUT, Some(value)),
+            Operation::Delete(_) => (DELETE, None),
+        };
+        self.0.push(kind);
+        text(&mut self.0, operation.key().as_str().as_bytes());
+        if let Some(value) = value {
+            text(&mut self.0, value);
+        }
     }
 
     /// The bytes to be written at this place of that journal.
@@ -169,48 +146,31 @@ fn group<'a>(file: &'a [u8], id: &[u8; 16], at: usize) -> Option<(&'a [u8], usiz
     whole.then(|| (payload, (FRAME + length).next_multiple_of(SECTOR)))
 }
 
-/// What has to be done again, of journals in their order: of each key the last that was done, in the order in which that was.
+/// What has to be done again, of journals in their order: of each key the last that was written, in the order in which that was.
 pub(crate) fn last_of_each(journals: &[Contents]) -> Result<Vec<Operation>, String> {
-    let mut done = Vec::new();
-    let mut aborted = BTreeSet::new();
+    let (mut last, mut order) = (BTreeMap::new(), 0_usize);
     for payload in journals.iter().flat_map(|journal| &journal.groups) {
         let mut rest = payload.as_slice();
         while !rest.is_empty() {
-            match submission(&mut rest).ok_or("a group is not made of operations")? {
-                (number, Submitted::Operation(operation)) => done.push((number, operation)),
-                (_, Submitted::Abort(number)) => drop(aborted.insert(number)),
-            }
+            let operation = operation(&mut rest).ok_or("a group is not made of operations")?;
+            last.insert(operation.key().as_str().to_owned(), (order, operation));
+            order += 1;
         }
-    }
-    let mut last = BTreeMap::new();
-    for (order, (_, operation)) in done.into_iter().filter(|(number, _)| !aborted.contains(number)).enumerate() {
-        last.insert(operation.key().as_str().to_owned(), (order, operation));
     }
     let mut last: Vec<_> = last.into_values().collect();
     last.sort_unstable_by_key(|(order, _)| *order);
     Ok(last.into_iter().map(|(_, operation)| operation).collect())
 }
 
-enum Submitted {
-    Operation(Operation),
-    Abort(u64),
-}
-
-/// With its number.
-fn submission(rest: &mut &[u8]) -> Option<(u64, Submitted)> {
-    let own = number(rest)?;
+fn operation(rest: &mut &[u8]) -> Option<Operation> {
     let kind = take(rest, 1)?;
-    if kind == [ABORT] {
-        return Some((own, Submitted::Abort(number(rest)?)));
-    }
     let key = length(rest).and_then(|length| take(rest, length))?;
     let key = Key::new(std::str::from_utf8(key).ok()?).ok()?;
-    let operation = match kind {
-        [PUT] => Operation::Put(key, Bytes::copy_from_slice(length(rest).and_then(|length| take(rest, length))?)),
-        [DELETE] => Operation::Delete(key),
-        _ => return None,
-    };
-    Some((own, Submitted::Operation(operation)))
+    match kind {
+        [PUT] => Some(Operation::Put(key, Bytes::copy_from_slice(length(rest).and_then(|length| take(rest, length))?))),
+        [DELETE] => Some(Operation::Delete(key)),
+        _ => None,
+    }
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {

@@ -1,13 +1,15 @@
-//! Group commit for a storage that keeps its entries in files: what is written goes into a journal first, one sync for all that wait, and to its file
-//! without one. Every so often the file system is synced as a whole, and the journal begins anew.
+//! Group commit for a storage that keeps its entries in files: what is written goes into a journal, one sync for all that wait, and is kept in memory. Every so
+//! often the last value of each key goes to its file, without a sync; then the file system is synced as a whole, and the journal begins anew.
 //!
-//! The rule: a write is acknowledged once it is in the journal, durably, and applied. Until all that a journal holds is known to be on the disk it stays, and
-//! whoever opens the storage after a crash applies it again before anything else. A clean end leaves an empty journal.
+//! The rule: a write is acknowledged once it is in the journal, durably. Whoever reads finds it from then on, in memory or in its file. Until all that a journal
+//! holds is known to be on the disk it stays, and whoever opens the storage after a crash applies it before anything else. A clean end leaves an empty journal.
 
 mod commit;
 mod format;
 mod medium;
+mod pending;
 mod recover;
+mod settle;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -22,16 +24,14 @@ pub use storage::Journaled;
 /// When a journal is closed, its entries seen to the disk, and the other one taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Once it holds this many bytes.
+    /// Once it holds this many bytes. What is in memory is at most four times as much.
     pub size: u64,
-    /// Once its first entry is this old: what a crash leaves to be applied again is no more than that.
+    /// Once its first entry is this old.
     pub age: Duration,
-    /// For how long a write that may be half done is tried again before nothing more is written.
-    pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { size: 32 << 20, age: Duration::from_secs(2), patience: Duration::from_secs(300) }
+        Options { size: 8 << 20, age: Duration::from_secs(2) }
     }
 }

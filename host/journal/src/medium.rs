@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{self, FileType, Mode, OFlags};
+use cofferdam_backend::Key;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 /// A file is lengthened by this much at a time: a write within what is there needs no sync of anything but its data.
 const STEP: u64 = 1 << 20;
@@ -40,11 +42,14 @@ pub trait Place: Send + Sync + 'static {
     /// Makes all durable that was ever written to the file system by anybody.
     fn sync_all(&self) -> io::Result<()>;
 
+    /// The name in the layout of the entries that a new key cannot have, since something else has it.
+    fn taken(&self, key: &Key) -> io::Result<Option<String>>;
+
     /// What errors call it.
     fn name(&self) -> String;
 }
 
-/// A directory that is open, on the file system of the entries.
+/// A directory that is open, in the directory of the entries.
 pub struct Folder {
     directory: OwnedFd,
     name: String,
@@ -89,6 +94,18 @@ impl Place for Folder {
 
     fn sync_all(&self) -> io::Result<()> {
         Ok(fs::syncfs(&self.directory)?)
+    }
+
+    /// By the layout of Vault's file backend: the leaf `a/b` is the file `a/_b`.
+    fn taken(&self, key: &Key) -> io::Result<Option<String>> {
+        let folders = key.as_str().strip_suffix(key.leaf()).unwrap_or_default();
+        let path = format!("{folders}_{}", key.leaf());
+        match fs::statat(&self.directory, format!("../{path}"), AtFlags::empty()) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => Ok(Some(path)),
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR) => Ok(Some(folders.trim_end_matches('/').to_owned())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn name(&self) -> String {

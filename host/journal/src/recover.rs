@@ -3,18 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use cofferdam_backend::{Error, Operation, Result, Storage};
+use cofferdam_backend::{Error, Result, Storage};
 
 use crate::format::{self, Contents};
 use crate::medium::{Medium, Place};
-
-/// Applies an operation again; why not, if it is one that the storage never takes.
-async fn apply(storage: &dyn Storage, operation: &Operation) -> Result<Option<String>> {
-    match operation.apply(storage).await {
-        Err(error @ (Error::InvalidKey(_) | Error::TooLarge { .. })) => Ok(Some(error.to_string())),
-        applied => applied.map(|()| None),
-    }
-}
 
 /// Applies what journals hold to the storage, sees it on the disk, and empties them. Returns how many entries that were.
 ///
@@ -53,18 +45,8 @@ pub async fn recover(storage: &dyn Storage, place: &Arc<dyn Place>) -> Result<us
     }
     let operations = format::last_of_each(&journals).map_err(damaged)?;
     let count = operations.len();
-    let mut refused = Vec::new();
     for operation in operations {
-        if let Some(error) = apply(storage, &operation).await? {
-            tracing::debug!(key = %operation.key(), error, "a write is refused, and tried again after the others");
-            refused.push(operation);
-        }
-    }
-    for operation in refused {
-        if let Some(error) = apply(storage, &operation).await? {
-            // It was refused then, too, and cut off before that could be written down.
-            tracing::warn!(key = %operation.key(), error, "a write that was cut off is refused, and left out");
-        }
+        operation.apply(storage).await?;
     }
     if !journals.is_empty() {
         place.sync_all().map_err(unusable)?;

@@ -167,6 +167,10 @@ impl Place for Disk {
         })
     }
 
+    fn taken(&self, _: &Key) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
     fn name(&self) -> String {
         "the test's disk".to_owned()
     }

@@ -23,7 +23,7 @@ struct Told {
 
 /// Writers of a key each, until the power goes. None stands for a delete.
 async fn run(disk: &Disk, storage: &Arc<Memory>, scripts: Vec<Vec<Option<u8>>>, told: Vec<Told>) -> Vec<Told> {
-    let options = Options { size: 8 << 10, age: Duration::from_secs(3_600), patience: Duration::ZERO };
+    let options = Options { size: 8 << 10, age: Duration::from_secs(3_600) };
     let Ok(journaled) = Journaled::open(storage.clone(), disk.place(), options).await else { return told };
     let journaled = Arc::new(journaled);
     let writers: Vec<_> = scripts
