@@ -1,7 +1,8 @@
 //! Connections to a server that speaks Vault's API: where it is, and TLS as clients of Vault are told of it.
 //!
-//! The rule: certificates are checked unless the operator says otherwise; no proxy is used.
+//! The rule: certificates are checked unless the operator says otherwise; no proxy is used. [`net`] holds what every way out of the host shares.
 
+pub mod net;
 mod tls;
 
 use std::io;

@@ -19,10 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
-use crate::address::{Cidr, is_allowed};
 use crate::authority::{Authority, Host};
 use crate::metrics::Meter;
-use crate::net;
+use cofferdam_connect::net;
+use cofferdam_connect::net::{Cidr, is_allowed};
 
 /// Who knows the addresses of names.
 #[async_trait]

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 
-use crate::address::{Cidr, is_allowed, is_metadata};
 use crate::authority::{Authority, Scheme};
+use cofferdam_connect::net::{Cidr, is_allowed, is_metadata};
 
 /// An address of a request, the name of a rule, a range of addresses.
 pub fn address(bytes: &[u8]) {

@@ -23,10 +23,10 @@ use crate::dial::{DialError, Resolve, System};
 use crate::error::GrantError;
 use crate::headers;
 use crate::metrics::Meter;
-use crate::net::Rate;
 use crate::options::Options;
 use crate::rule::Rule;
 use crate::server::Server;
+use cofferdam_connect::net::Rate;
 
 /// The servers that one backend may send requests to.
 pub struct HttpGrant {

@@ -8,10 +8,7 @@
 //! What a rule adds (headers, a password, a client certificate) never enters the guest: the host puts it in after everything that the guest said, and
 //! takes out whatever the guest said by the same name. An answer is the server's own, though: one that repeats the header of a
 //! request in its body gives it to the guest, which no host can tell. No redirect is followed and no proxy of the environment is used.
-//!
-//! [`net`] holds what every way out of the host shares.
 
-mod address;
 mod authority;
 mod dial;
 mod error;
@@ -21,7 +18,6 @@ mod grant;
 mod headers;
 mod link;
 pub mod metrics;
-pub mod net;
 mod options;
 mod rule;
 mod secret;
@@ -30,8 +26,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Cidr, CidrError};
 pub use authority::Scheme;
+pub use cofferdam_connect::net::{Cidr, CidrError};
 pub use error::GrantError;
 pub use grant::HttpGrant;
 pub use options::Options;

@@ -13,15 +13,15 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::address::Cidr;
 use crate::authority::{Authority, Scheme};
 use crate::dial::{Dialer, Resolve};
 use crate::error::GrantError;
 use crate::metrics::Meter;
-use crate::net;
 use crate::options::Options;
 use crate::rule::Rule;
 use crate::secret::Stamp;
+use cofferdam_connect::net;
+use cofferdam_connect::net::Cidr;
 
 /// The most connections that wait.
 const IDLE: usize = 64;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use http::Method;
 
-use crate::address::Cidr;
 use crate::authority::Scheme;
+use cofferdam_connect::net::Cidr;
 
 /// A server that a backend may send requests to, and what the host adds to them.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::uri::{InvalidUriParts, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 
-use crate::address::{Cidr, is_metadata};
 use crate::authority::{Authority, Host, Scheme};
 use crate::dial::Resolve;
 use crate::error::GrantError;
@@ -15,6 +14,7 @@ use crate::metrics::Meter;
 use crate::options::Options;
 use crate::rule::Rule;
 use crate::secret::{Form, SecretError, Value};
+use cofferdam_connect::net::{Cidr, is_metadata};
 
 /// Those that carry a message and nothing else: not `CONNECT`, nor `TRACE`, which would show the guest what the host adds.
 const METHODS: [Method; 7] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS];

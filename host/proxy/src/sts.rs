@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cofferdam_aws::{CallerIdentity, Credentials, CredentialsError, Identity, Sources};
+use cofferdam_credentials::{CallerIdentity, Credentials, CredentialsError, Identity, Sources};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use cofferdam_aws::Sources;
+use cofferdam_credentials::Sources;
 use http::{HeaderValue, Method};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam_http::net;
+use cofferdam_connect::net;
+use cofferdam_credentials::{Endpoint, EndpointError};
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
@@ -16,7 +17,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tower_service::Service as _;
 
-use super::endpoint::Endpoint;
 use super::options::{EgressError, EgressOptions};
 use super::proxy::Proxy;
 use super::stream::Stream;
@@ -54,7 +54,7 @@ impl Dialer {
         let proxy = options.proxies.of(&endpoint)?;
         let tls = if endpoint.tls {
             let name = ServerName::try_from(endpoint.host.clone());
-            let name = name.map_err(|_| EgressError::Endpoint("the host is neither a name nor an address"))?;
+            let name = name.map_err(|_| EndpointError("the host is neither a name nor an address"))?;
             Some((tls::config(options.ca_cert.as_deref())?, name))
         } else {
             None

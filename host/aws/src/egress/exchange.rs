@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use cofferdam_backend::Lease;
+use cofferdam_credentials::chain;
 use cofferdam_runtime::AwsResponse;
 use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full};
@@ -48,21 +49,6 @@ impl Failure {
     pub(super) fn detail(&self) -> String {
         chain(self)
     }
-}
-
-/// An error and all of its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// An answer, with what the host itself takes from it.

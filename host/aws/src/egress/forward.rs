@@ -9,12 +9,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use cofferdam_credentials::{Endpoint, chain};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 
 use super::dial::{DialError, Dialer};
-use super::endpoint::Endpoint;
-use super::exchange::{Failure, chain, exchange};
+use super::exchange::{Failure, exchange};
 use super::options::EgressOptions;
 use super::pool::Connection;
 use super::proxy::Proxies;

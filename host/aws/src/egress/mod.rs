@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use cofferdam_backend::Lease;
-use cofferdam_http::net::Rate;
+use cofferdam_connect::net::Rate;
+use cofferdam_credentials::{Credentials, CredentialsError, Endpoint};
 use cofferdam_runtime::{AwsCall, AwsResponse, AwsSendError};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
@@ -18,18 +19,15 @@ use tracing::Instrument;
 
 use self::clock::Clock;
 use self::dial::Dialer;
-use self::endpoint::Endpoint;
 use self::exchange::{Answer, Failure, exchange};
 use self::failure::Remedy;
 use self::metrics::Meter;
 use self::pool::{Connection, Pool};
 use self::sign::Signer;
 use crate::binding::refusal::{Reason, Refusal};
-use crate::credentials::{Credentials, CredentialsError};
 
 mod clock;
 mod dial;
-pub(crate) mod endpoint;
 mod exchange;
 pub(crate) mod failure;
 mod forward;
@@ -116,7 +114,7 @@ impl fmt::Debug for Egress {
 impl Egress {
     /// The way of one backend. Nothing is sent yet.
     pub fn new(backend: &str, options: EgressOptions, credentials: Arc<Credentials>) -> Result<Egress, EgressError> {
-        let endpoint = Endpoint::resolve(&options)?;
+        let endpoint = options.resolve()?;
         let dialer = Dialer::new(endpoint.clone(), &options)?;
         let content_type = options.service.content_type();
         let egress = Egress {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use cofferdam_credentials::{Endpoint, EndpointError, is_region, suffix};
+
 use super::proxy::Proxies;
 
 /// The most bytes of a request: DynamoDB takes 16 MiB.
@@ -106,6 +108,18 @@ impl Default for EgressOptions {
     }
 }
 
+impl EgressOptions {
+    /// Where requests go.
+    pub(super) fn resolve(&self) -> Result<Endpoint, EgressError> {
+        let region = &self.region;
+        if !is_region(region) {
+            return Err(EgressError::Region(region.clone()));
+        }
+        let of_service = || format!("https://{}.{region}.{}", self.service.name(), suffix(region));
+        Ok(Endpoint::parse(&self.endpoint.clone().unwrap_or_else(of_service))?)
+    }
+}
+
 impl fmt::Debug for EgressOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = &mut f.debug_struct("EgressOptions");
@@ -119,7 +133,7 @@ impl fmt::Debug for EgressOptions {
 pub enum EgressError {
     /// The address is not one.
     #[error("endpoint: {0}")]
-    Endpoint(&'static str),
+    Endpoint(#[from] EndpointError),
     /// The region is not a name.
     #[error("region: {0:?} is not a region: letters a to z, digits and hyphens are expected, as in us-east-1")]
     Region(String),
@@ -142,4 +156,25 @@ pub enum EgressError {
     /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_has_the_address_of_its_partition() {
+        let resolved = |region: &str| EgressOptions { region: region.to_owned(), ..EgressOptions::default() }.resolve();
+        for (region, address) in [
+            ("us-east-1", "https://dynamodb.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", "https://dynamodb.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", "https://dynamodb.cn-north-1.amazonaws.com.cn"),
+            ("us-isob-east-1", "https://dynamodb.us-isob-east-1.sc2s.sgov.gov"),
+        ] {
+            assert_eq!(resolved(region).unwrap().to_string(), address);
+        }
+        for region in ["", "us-east-1.evil.example", "us-east-1/x", "US-EAST-1", "a b", "-x", "x@y", "x:1", "x#"] {
+            assert!(matches!(resolved(region), Err(EgressError::Region(_))), "{region}");
+        }
+    }
 }

@@ -3,10 +3,10 @@
 
 use std::fmt;
 
+use cofferdam_credentials::{Endpoint, EndpointError};
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::endpoint::Endpoint;
 use super::options::EgressError;
 
 /// The proxy variables. Values may hold passwords and are not shown.
@@ -58,7 +58,7 @@ impl Proxies {
             return Ok(None);
         }
         let error = |cause| EgressError::Proxy { variable, cause };
-        let target: Uri = endpoint.to_string().parse().map_err(|_| EgressError::Endpoint("the host holds characters that no host has"))?;
+        let target: Uri = endpoint.to_string().parse().map_err(|_| EndpointError("the host holds characters that no host has"))?;
         // Without exceptions first: what the matcher cannot read it passes over.
         let matcher = Matcher::builder().all(value.as_str()).build();
         let Some(found) = matcher.intercept(&target) else {
@@ -100,7 +100,7 @@ mod tests {
     fn on_the_way(variables: &[(&str, &str)], endpoint: &str) -> Result<Option<String>, EgressError> {
         let proxies = Proxies::from_variables(|name| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned()));
         let options = EgressOptions { region: "eu-west-1".to_owned(), endpoint: Some(endpoint.to_owned()), ..EgressOptions::default() };
-        Ok(proxies.of(&Endpoint::resolve(&options)?)?.map(|proxy| format!("{proxy:?} {}", proxy.authorization.is_some())))
+        Ok(proxies.of(&options.resolve()?)?.map(|proxy| format!("{proxy:?} {}", proxy.authorization.is_some())))
     }
 
     #[test]

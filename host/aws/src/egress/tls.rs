@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cofferdam_http::net;
+use cofferdam_connect::net;
 use rustls::ClientConfig;
 
 use super::options::EgressError;

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cofferdam_aws::CallerEndpoint;
 use cofferdam_connect::Address;
+use cofferdam_credentials::CallerEndpoint;
 use zeroize::Zeroizing;
 
 use super::lookup::{By, Given, Lookup};

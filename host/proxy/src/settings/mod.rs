@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cofferdam_aws::CallerEndpoint;
 use cofferdam_connect::Address;
+use cofferdam_credentials::CallerEndpoint;
 use zeroize::Zeroizing;
 
 pub use arguments::Arguments;

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cofferdam_aws::Sources;
+use cofferdam_credentials::Sources;
 use serde_json::{Value, json};
 
 use super::*;

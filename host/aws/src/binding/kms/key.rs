@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::egress::endpoint::is_region;
+use cofferdam_credentials::is_region;
 
 /// The longest id of a key, and the longest name of an alias.
 const LONGEST: usize = 256;

@@ -20,15 +20,15 @@ use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 
-use super::container::Container;
-use super::profile::{self, Profile};
-use super::sources::variable;
-use super::sts::{Role, WebIdentity};
-use super::{CredentialsError, Identity, Sources, imds, keys};
+use crate::container::Container;
+use crate::profile::{self, Profile};
+use crate::sources::variable;
+use crate::sts::{Role, WebIdentity};
+use crate::{CredentialsError, Identity, Sources, imds, keys};
 
 /// Where credentials come from.
 #[derive(Clone, Debug)]
-pub(super) enum Base {
+pub(crate) enum Base {
     Stanza(Credentials),
     Environment(Credentials),
     Profile(Profile),
@@ -39,16 +39,16 @@ pub(super) enum Base {
 
 /// A source, and the role that is assumed with it.
 #[derive(Clone, Debug)]
-pub(super) struct Choice {
-    pub(super) base: Base,
-    pub(super) role: Option<Role>,
+pub(crate) struct Choice {
+    pub(crate) base: Base,
+    pub(crate) role: Option<Role>,
     /// What is configured and not used, for the log.
-    pub(super) unused: Vec<String>,
+    pub(crate) unused: Vec<String>,
 }
 
 impl Choice {
     /// What kind of source it is: a label of metrics.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match (&self.role, &self.base) {
             (Some(_), _) => "assumed-role",
             (None, Base::Stanza(_)) => "stanza",
@@ -61,7 +61,7 @@ impl Choice {
     }
 
     /// Which of its kind, as far as it has a name: the role's or the profile's.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match (&self.role, &self.base) {
             (Some(role), _) => role.arn.clone(),
             (None, Base::WebIdentity(identity)) => identity.arn.clone(),
@@ -71,12 +71,12 @@ impl Choice {
     }
 
     /// Whether asking again can give anything else.
-    pub(super) fn is_fixed(&self) -> bool {
+    pub(crate) fn is_fixed(&self) -> bool {
         self.role.is_none() && matches!(self.base, Base::Stanza(_) | Base::Environment(_))
     }
 
     /// In words.
-    pub(super) fn describe(&self, sources: &Sources) -> String {
+    pub(crate) fn describe(&self, sources: &Sources) -> String {
         let base = match &self.base {
             Base::Stanza(_) => "the stanza (`access_key`)".to_owned(),
             Base::Environment(_) => format!("the environment ({})", variable::ACCESS_KEY.first().unwrap_or(&"")),
@@ -93,7 +93,7 @@ impl Choice {
 }
 
 /// Chooses.
-pub(super) async fn choose(identity: &Identity, sources: &Sources) -> Result<Choice, CredentialsError> {
+pub(crate) async fn choose(identity: &Identity, sources: &Sources) -> Result<Choice, CredentialsError> {
     let base = base(identity, sources).await?;
     let role = role(identity, sources, &base)?;
     if let Base::Profile(profile) = &base {

@@ -35,7 +35,7 @@ pub struct Identity {
 impl Identity {
     /// The same with empty settings left out: an operator's template that renders to nothing has set nothing.
     #[must_use]
-    pub(super) fn without_empty(mut self) -> Identity {
+    pub(crate) fn without_empty(mut self) -> Identity {
         for secret in [&mut self.access_key, &mut self.secret_key, &mut self.session_token] {
             if secret.as_ref().is_some_and(|text| text.trim().is_empty()) {
                 *secret = None;

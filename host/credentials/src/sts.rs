@@ -13,29 +13,29 @@ use aws_sdk_sts::config::{BehaviorVersion, Config, Region, SharedHttpClient};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types::Credentials as Given;
 
-use super::error::{chain, one_line};
-use super::sources::variable;
-use super::{Sources, network};
+use crate::error::{chain, one_line};
+use crate::sources::variable;
+use crate::{Sources, network};
 
 /// A role, and as whom it is assumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Role {
-    pub(super) arn: String,
-    pub(super) session: String,
-    pub(super) external_id: Option<String>,
+pub(crate) struct Role {
+    pub(crate) arn: String,
+    pub(crate) session: String,
+    pub(crate) external_id: Option<String>,
 }
 
 /// A token file and the role it is exchanged for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WebIdentity {
-    pub(super) token_file: PathBuf,
-    pub(super) arn: String,
-    pub(super) session: String,
+pub(crate) struct WebIdentity {
+    pub(crate) token_file: PathBuf,
+    pub(crate) arn: String,
+    pub(crate) session: String,
 }
 
 /// STS of one region.
 #[derive(Clone, Debug)]
-pub(super) struct Sts {
+pub(crate) struct Sts {
     region: String,
     endpoint: Option<String>,
     http: SharedHttpClient,
@@ -43,13 +43,13 @@ pub(super) struct Sts {
 
 impl Sts {
     /// The region's own endpoint, or the one that the environment names.
-    pub(super) fn new(region: &str, sources: &Sources) -> Sts {
+    pub(crate) fn new(region: &str, sources: &Sources) -> Sts {
         let endpoint = sources.first(&variable::STS_ENDPOINT).map(|(_, url)| url);
         Sts { region: region.to_owned(), endpoint, http: network::outward(sources.proxies()) }
     }
 
     /// Assumes `role` with `base`.
-    pub(super) async fn assume(&self, base: Credentials, role: &Role) -> Result<Credentials, String> {
+    pub(crate) async fn assume(&self, base: Credentials, role: &Role) -> Result<Credentials, String> {
         let call = self.client(Some(base)).assume_role();
         let call = call.role_arn(&role.arn).role_session_name(&role.session).set_external_id(role.external_id.clone());
         let answer = call.send().await.map_err(|error| self.refused("AssumeRole", &role.arn, &error))?;
@@ -57,7 +57,7 @@ impl Sts {
     }
 
     /// Exchanges the token for the role's credentials.
-    pub(super) async fn exchange(&self, identity: &WebIdentity) -> Result<Credentials, String> {
+    pub(crate) async fn exchange(&self, identity: &WebIdentity) -> Result<Credentials, String> {
         let path = &identity.token_file;
         let unreadable = |error| format!("cannot read the web identity token file {}: {error}", path.display());
         let token = tokio::fs::read_to_string(path).await.map_err(unreadable)?;

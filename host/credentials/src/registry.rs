@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
-use super::{Credentials, CredentialsError, Identity, Sources};
+use crate::{Credentials, CredentialsError, Identity, Sources};
 
 /// The providers in use.
 #[derive(Debug)]

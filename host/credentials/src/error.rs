@@ -37,7 +37,7 @@ pub enum CredentialsError {
 const CAUSE_MAX: usize = 600;
 
 /// An error and what is beneath it in one line. The SDK's `Debug` would show requests and responses, so only `Display` is used.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -52,7 +52,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// What a service wrote, fit for a log: without control characters, and not longer than a few lines.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let mut line: String = text.trim().chars().take(CAUSE_MAX).map(clean).collect();
     if text.trim().chars().nth(CAUSE_MAX).is_some() {

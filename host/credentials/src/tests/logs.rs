@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::services::{Trust, sts};
 use super::*;
-use crate::credentials::LOG_FILTER_DENY;
+use crate::LOG_FILTER_DENY;
 
 /// Everything that is logged.
 #[derive(Clone, Default)]

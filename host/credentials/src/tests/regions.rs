@@ -1,5 +1,5 @@
 use super::*;
-use crate::credentials::{RegionRule, region};
+use crate::{RegionRule, region};
 
 async fn of(rule: RegionRule, configured: Option<&str>, variables: &[(&str, &str)]) -> (String, String) {
     region(rule, configured, &Identity::default(), &sources(variables)).await.unwrap()

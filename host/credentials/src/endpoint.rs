@@ -4,38 +4,32 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use cofferdam_http::net::hands_out_credentials;
+use cofferdam_connect::net::hands_out_credentials;
 use http::uri::Scheme;
 use http::{HeaderValue, Uri};
 
-use super::options::{EgressError, EgressOptions};
+/// Why a text is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EndpointError(pub &'static str);
 
-/// Where a backend's requests go.
+/// Where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(super) tls: bool,
+pub struct Endpoint {
+    /// By https.
+    pub tls: bool,
     /// A name or an address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub host: String,
+    /// The scheme's own, if none was named.
+    pub port: u16,
     /// Host and, unless it is the scheme's own, port: the header `Host`, and what is signed.
-    pub(super) authority: HeaderValue,
+    pub authority: HeaderValue,
 }
 
 impl Endpoint {
-    /// From the operator's options.
-    pub(super) fn resolve(options: &EgressOptions) -> Result<Endpoint, EgressError> {
-        let region = &options.region;
-        if !is_region(region) {
-            return Err(EgressError::Region(region.clone()));
-        }
-        match &options.endpoint {
-            Some(endpoint) => Endpoint::parse(endpoint),
-            None => Endpoint::parse(&format!("https://{}.{region}.{}", options.service.name(), suffix(region))),
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Result<Endpoint, EgressError> {
-        let refused = |text| Err(EgressError::Endpoint(text));
+    /// `http://host:port` or `https://host:port`.
+    pub fn parse(text: &str) -> Result<Endpoint, EndpointError> {
+        let refused = |text| Err(EndpointError(text));
         let Ok(uri) = text.parse::<Uri>() else {
             return refused("https://host, http://host, and each with :port, are expected");
         };
@@ -73,16 +67,16 @@ impl Endpoint {
     }
 
     /// Whether it is this machine.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
-    pub(super) fn scheme(&self) -> &'static str {
+    fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
 
     /// The authority with its port, even if that is the scheme's own.
-    pub(super) fn explicit(&self) -> String {
+    pub fn explicit(&self) -> String {
         if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
     }
 }
@@ -94,13 +88,13 @@ impl fmt::Display for Endpoint {
 }
 
 /// Whether a text can be the name of a region. It becomes part of a host name.
-pub(crate) fn is_region(text: &str) -> bool {
+pub fn is_region(text: &str) -> bool {
     let fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&text.len()) && text.bytes().all(fit) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// The domain of a region's partition.
-pub(crate) fn suffix(region: &str) -> &'static str {
+pub fn suffix(region: &str) -> &'static str {
     const PARTITIONS: [(&str, &str); 6] = [
         ("cn-", "amazonaws.com.cn"),
         ("us-iso-", "c2s.ic.gov"),
@@ -116,25 +110,6 @@ pub(crate) fn suffix(region: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn resolved(region: &str, endpoint: Option<&str>) -> Result<Endpoint, EgressError> {
-        Endpoint::resolve(&EgressOptions { region: region.to_owned(), endpoint: endpoint.map(str::to_owned), ..EgressOptions::default() })
-    }
-
-    #[test]
-    fn a_region_has_the_address_of_its_partition() {
-        for (region, address) in [
-            ("us-east-1", "https://dynamodb.us-east-1.amazonaws.com"),
-            ("us-gov-west-1", "https://dynamodb.us-gov-west-1.amazonaws.com"),
-            ("cn-north-1", "https://dynamodb.cn-north-1.amazonaws.com.cn"),
-            ("us-isob-east-1", "https://dynamodb.us-isob-east-1.sc2s.sgov.gov"),
-        ] {
-            assert_eq!(resolved(region, None).unwrap().to_string(), address);
-        }
-        for region in ["", "us-east-1.evil.example", "us-east-1/x", "US-EAST-1", "a b", "-x", "x@y", "x:1", "x#"] {
-            assert!(matches!(resolved(region, None), Err(EgressError::Region(_))), "{region}");
-        }
-    }
-
     #[test]
     fn an_endpoint_is_scheme_host_and_port_and_nothing_else() {
         for (given, tls, host, port, authority) in [
@@ -144,7 +119,7 @@ mod tests {
             ("http://example.com:443", false, "example.com", 443, "example.com:443"),
             ("http://[::1]:8000", false, "::1", 8000, "[::1]:8000"),
         ] {
-            let endpoint = resolved("eu-west-1", Some(given)).unwrap();
+            let endpoint = Endpoint::parse(given).unwrap();
             assert_eq!((endpoint.tls, endpoint.host.as_str(), endpoint.port), (tls, host, port), "{given}");
             assert_eq!(endpoint.authority, authority);
         }
@@ -169,7 +144,7 @@ mod tests {
             "http://exa mple.com",
             "http://example.com\r\nx",
         ] {
-            assert!(matches!(resolved("eu-west-1", Some(given)), Err(EgressError::Endpoint(_))), "{given:?}");
+            assert!(Endpoint::parse(given).is_err(), "{given:?}");
         }
     }
 
@@ -187,8 +162,8 @@ mod tests {
             "100.100.100.200",
             "[fd20:ce::254]",
         ] {
-            assert!(matches!(resolved("eu-west-1", Some(&format!("http://{given}"))), Err(EgressError::Endpoint(_))), "{given}");
+            assert!(Endpoint::parse(&format!("http://{given}")).is_err(), "{given}");
         }
-        assert!(resolved("eu-west-1", Some("http://169.254.169.253")).is_ok() && resolved("eu-west-1", Some("http://[::1]")).is_ok());
+        assert!(Endpoint::parse("http://169.254.169.253").is_ok() && Endpoint::parse("http://[::1]").is_ok());
     }
 }

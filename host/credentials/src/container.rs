@@ -18,9 +18,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::error::{chain, one_line};
-use super::sources::variable;
-use super::{CredentialsError, Sources, network};
+use crate::error::{chain, one_line};
+use crate::sources::variable;
+use crate::{CredentialsError, Sources, network};
 
 /// Where the relative form points.
 const ECS_HOST: &str = "169.254.170.2";
@@ -40,7 +40,7 @@ enum Token {
 
 /// A container endpoint.
 #[derive(Clone)]
-pub(super) struct Container {
+pub(crate) struct Container {
     uri: Uri,
     token: Token,
     connector: SharedHttpConnector,
@@ -55,12 +55,12 @@ enum Failure {
 
 impl Container {
     /// Whether the platform has set one.
-    pub(super) fn configured(sources: &Sources) -> Option<&'static str> {
+    pub(crate) fn configured(sources: &Sources) -> Option<&'static str> {
         [variable::CONTAINER_RELATIVE, variable::CONTAINER_FULL].into_iter().find(|name| sources.get(name).is_some())
     }
 
     /// The one that the environment names.
-    pub(super) fn new(sources: &Sources) -> Result<Option<Container>, CredentialsError> {
+    pub(crate) fn new(sources: &Sources) -> Result<Option<Container>, CredentialsError> {
         let (name, text) = match (sources.get(variable::CONTAINER_RELATIVE), sources.get(variable::CONTAINER_FULL)) {
             (Some(path), _) => (variable::CONTAINER_RELATIVE, format!("http://{ECS_HOST}{path}")),
             (None, Some(uri)) => (variable::CONTAINER_FULL, uri),
@@ -85,12 +85,12 @@ impl Container {
     }
 
     /// Its address, for the log.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.uri.to_string()
     }
 
     /// Asks for credentials; a connection that fails and a server's error are tried again.
-    pub(super) async fn credentials(&self) -> Result<Credentials, String> {
+    pub(crate) async fn credentials(&self) -> Result<Credentials, String> {
         self.check_host().await?;
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {

@@ -36,13 +36,13 @@ impl Cidr {
     }
 
     /// The range of one address.
-    pub(crate) fn only(address: IpAddr) -> Cidr {
+    pub fn only(address: IpAddr) -> Cidr {
         let base = address.to_canonical();
         Cidr { base, length: bits(base) }
     }
 
     /// This machine.
-    pub(crate) const LOOPBACK: [Cidr; 2] = [Cidr::v4(127, 0, 0, 0, 8), Cidr { base: IpAddr::V6(Ipv6Addr::LOCALHOST), length: 128 }];
+    pub const LOOPBACK: [Cidr; 2] = [Cidr::v4(127, 0, 0, 0, 8), Cidr { base: IpAddr::V6(Ipv6Addr::LOCALHOST), length: 128 }];
 
     /// Whether the address lies in the range. One of IPv4 in the clothes of IPv6 is the one of IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -134,7 +134,7 @@ const SPECIAL_V6: [Cidr; 4] =
 const NAT64: Cidr = Cidr::v6(0x64, 0xff9b, 0, 96);
 
 /// Whether a guest may be led to the address, the operator having named these ranges.
-pub(crate) fn is_allowed(address: IpAddr, named: &[Cidr]) -> bool {
+pub fn is_allowed(address: IpAddr, named: &[Cidr]) -> bool {
     let address = address.to_canonical();
     if hands_out_credentials(address) {
         return named.contains(&Cidr::only(address));
@@ -160,7 +160,7 @@ pub fn hands_out_credentials(address: IpAddr) -> bool {
 }
 
 /// Whether the operator must name it alone.
-pub(crate) fn is_metadata(address: IpAddr) -> bool {
+pub fn is_metadata(address: IpAddr) -> bool {
     METADATA.contains(&address.to_canonical())
 }
 

@@ -15,14 +15,14 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// How long to wait after getting credentials that live for `life`: all but a fifth of it, but at most five minutes of it, and jitter.
-pub(super) fn after_success(life: Duration) -> Duration {
+pub(crate) fn after_success(life: Duration) -> Duration {
     let ahead = (life / 5).min(AHEAD);
     let wait = life.saturating_sub(ahead).saturating_sub(jitter(ahead / 5));
     wait.max(PAUSE_MIN)
 }
 
 /// How long to wait after the `failures`th failure in a row, with `left` of the old ones' life.
-pub(super) fn after_failure(failures: u32, left: Duration) -> Duration {
+pub(crate) fn after_failure(failures: u32, left: Duration) -> Duration {
     let doubled = BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACKOFF_MAX);
     let wait = doubled - jitter(doubled / 4);
     if left.is_zero() { wait } else { wait.min(left / 2).max(PAUSE_MIN) }

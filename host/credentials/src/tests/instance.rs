@@ -5,8 +5,8 @@ use http::Method;
 use super::server::Server;
 use super::services::{imds, imds_answer, on_instance, refuse};
 use super::*;
-use crate::credentials::imds::LIMIT;
-use crate::credentials::{RegionRule, region};
+use crate::imds::LIMIT;
+use crate::{RegionRule, region};
 
 #[tokio::test]
 async fn gives_the_roles_credentials_by_version_two_alone() {

@@ -4,11 +4,11 @@
 
 use aws_credential_types::Credentials;
 
-use super::sources::variable;
-use super::{CredentialsError, Identity, Sources};
+use crate::sources::variable;
+use crate::{CredentialsError, Identity, Sources};
 
 /// The stanza's keys.
-pub(super) fn of_stanza(identity: &Identity) -> Result<Option<Credentials>, CredentialsError> {
+pub(crate) fn of_stanza(identity: &Identity) -> Result<Option<Credentials>, CredentialsError> {
     let (id, secret, token) = (&identity.access_key, &identity.secret_key, &identity.session_token);
     match (id, secret) {
         (Some(id), Some(secret)) => Ok(Some(pair(id, secret, token.as_ref().map(|token| token.as_str()), "stanza"))),
@@ -20,7 +20,7 @@ pub(super) fn of_stanza(identity: &Identity) -> Result<Option<Credentials>, Cred
 }
 
 /// The environment's keys.
-pub(super) fn of_environment(sources: &Sources) -> Result<Option<Credentials>, CredentialsError> {
+pub(crate) fn of_environment(sources: &Sources) -> Result<Option<Credentials>, CredentialsError> {
     let [id_name, _] = variable::ACCESS_KEY;
     let [secret_name, _] = variable::SECRET_KEY;
     match (sources.first(&variable::ACCESS_KEY), sources.first(&variable::SECRET_KEY)) {

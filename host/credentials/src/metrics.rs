@@ -10,7 +10,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-use super::choice::Choice;
+use crate::choice::Choice;
 
 /// The age of the credentials in use.
 pub const AGE: &str = "coffer.aws.credentials.age.seconds";
@@ -20,16 +20,16 @@ pub const LEFT: &str = "coffer.aws.credentials.left.seconds";
 pub const REFRESHES: &str = "coffer.aws.credentials.refreshes";
 
 /// The handles of one provider.
-pub(super) struct Meter {
-    pub(super) succeeded: Counter,
-    pub(super) failed: Counter,
-    pub(super) age: Gauge,
+pub(crate) struct Meter {
+    pub(crate) succeeded: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) age: Gauge,
     source: &'static str,
     identity: String,
 }
 
 impl Meter {
-    pub(super) fn new(choice: &Choice) -> Meter {
+    pub(crate) fn new(choice: &Choice) -> Meter {
         let (source, identity) = (choice.kind(), choice.name());
         let refreshes =
             |outcome: &'static str| counter!(REFRESHES, "source" => source, "identity" => identity.clone(), "outcome" => outcome);
@@ -43,7 +43,7 @@ impl Meter {
     }
 
     /// Registered only when there is an expiry to show.
-    pub(super) fn left(&self, seconds: f64) {
+    pub(crate) fn left(&self, seconds: f64) {
         gauge!(LEFT, "source" => self.source, "identity" => self.identity.clone()).set(seconds);
     }
 }

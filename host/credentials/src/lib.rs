@@ -1,15 +1,17 @@
-//! Whose credentials the host signs with, and how they stay fresh.
+//! AWS credentials of the host: whose it signs with, and how they stay fresh.
 //!
-//! An [`Identity`] is what the operator wrote; [`choice`] picks one source for it by what is configured and never by trying, so that a
+//! An [`Identity`] is what the operator wrote; one source is picked for it by what is configured and never by trying, so that a
 //! chosen source that fails is an error with its cause, and nothing weaker is used in its place. [`Credentials`] holds what the source gave
-//! and gets new ones before they expire, in a task of its own: requests only read.
+//! and gets new ones before they expire, in a task of its own: requests only read. [`CallerIdentity`] is a login signed with them.
 //!
-//! The sources are the official SDK's parts where they can be told their surroundings; [`Sources`] is the one place that reads the
-//! environment.
+//! The rule: no credential leaves but to be signed with, and none is ever written to a log, an error or a metric. The sources are the official SDK's
+//! parts where they can be told their surroundings; [`Sources`] is the one place that reads the environment.
 
 mod cache;
+mod caller;
 mod choice;
 mod container;
+mod endpoint;
 mod error;
 mod identity;
 mod imds;
@@ -27,7 +29,9 @@ mod sts;
 mod tests;
 
 pub use cache::Credentials;
-pub use error::CredentialsError;
+pub use caller::{CallerEndpoint, CallerIdentity};
+pub use endpoint::{Endpoint, EndpointError, is_region, suffix};
+pub use error::{CredentialsError, chain};
 pub use identity::Identity;
 pub use region::{RegionRule, region};
 pub use registry::Providers;

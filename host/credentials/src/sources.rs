@@ -7,28 +7,28 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::CredentialsError;
-use super::imds::Imds;
+use crate::CredentialsError;
+use crate::imds::Imds;
 
 /// The variables that are read. Vault's SDK takes the second names of the key pair too.
-pub(super) mod variable {
-    pub(in crate::credentials) const ACCESS_KEY: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"];
-    pub(in crate::credentials) const SECRET_KEY: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"];
-    pub(in crate::credentials) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
-    pub(in crate::credentials) const PROFILE: &str = "AWS_PROFILE";
-    pub(in crate::credentials) const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
-    pub(in crate::credentials) const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
-    pub(in crate::credentials) const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
-    pub(in crate::credentials) const ROLE_ARN: &str = "AWS_ROLE_ARN";
-    pub(in crate::credentials) const ROLE_SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
-    pub(in crate::credentials) const CONTAINER_RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-    pub(in crate::credentials) const CONTAINER_FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-    pub(in crate::credentials) const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
-    pub(in crate::credentials) const CONTAINER_TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
-    pub(in crate::credentials) const IMDS_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
-    pub(in crate::credentials) const IMDS_ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
-    pub(in crate::credentials) const IMDS_MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
-    pub(in crate::credentials) const STS_ENDPOINT: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
+pub(crate) mod variable {
+    pub(crate) const ACCESS_KEY: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"];
+    pub(crate) const SECRET_KEY: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"];
+    pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+    pub(crate) const PROFILE: &str = "AWS_PROFILE";
+    pub(crate) const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+    pub(crate) const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
+    pub(crate) const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+    pub(crate) const ROLE_ARN: &str = "AWS_ROLE_ARN";
+    pub(crate) const ROLE_SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
+    pub(crate) const CONTAINER_RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+    pub(crate) const CONTAINER_FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    pub(crate) const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+    pub(crate) const CONTAINER_TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    pub(crate) const IMDS_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
+    pub(crate) const IMDS_ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+    pub(crate) const IMDS_MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+    pub(crate) const STS_ENDPOINT: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 }
 
 type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -60,17 +60,17 @@ impl Sources {
     }
 
     /// A variable that is set and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.variables)(name).filter(|value| !value.trim().is_empty())
     }
 
     /// The first of these that is set, with its name.
-    pub(super) fn first<'a>(&self, names: &[&'a str]) -> Option<(&'a str, String)> {
+    pub(crate) fn first<'a>(&self, names: &[&'a str]) -> Option<(&'a str, String)> {
         names.iter().find_map(|name| Some((*name, self.get(name)?)))
     }
 
     /// A path, in which `~/` is the home directory.
-    pub(super) fn path(&self, text: &str) -> Result<PathBuf, CredentialsError> {
+    pub(crate) fn path(&self, text: &str) -> Result<PathBuf, CredentialsError> {
         let Some(rest) = text.strip_prefix("~/") else { return Ok(PathBuf::from(text)) };
         match self.get("HOME") {
             Some(home) => Ok(PathBuf::from(home).join(rest)),
@@ -79,16 +79,16 @@ impl Sources {
     }
 
     /// A file of `~/.aws`, if there is a home directory.
-    pub(super) fn in_home(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn in_home(&self, name: &str) -> Option<PathBuf> {
         Some(PathBuf::from(self.get("HOME")?).join(".aws").join(name))
     }
 
     /// Whether the process's proxy variables apply (to STS; never to metadata and container endpoints).
-    pub(super) fn proxies(&self) -> bool {
+    pub(crate) fn proxies(&self) -> bool {
         self.proxies
     }
 
-    pub(super) fn imds(&self) -> &Imds {
+    pub(crate) fn imds(&self) -> &Imds {
         &self.imds
     }
 }

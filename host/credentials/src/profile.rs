@@ -17,10 +17,10 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region;
 
-use super::container::Container;
-use super::error::chain;
-use super::sources::variable;
-use super::{CredentialsError, Identity, Sources, imds, keys, network};
+use crate::container::Container;
+use crate::error::chain;
+use crate::sources::variable;
+use crate::{CredentialsError, Identity, Sources, imds, keys, network};
 
 /// The profile that is used when none is named.
 const DEFAULT: &str = "default";
@@ -39,14 +39,14 @@ const INTERACTIVE: [&str; 6] = ["sso_session", "sso_start_url", "sso_account_id"
 
 /// A profile and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Profile {
-    pub(super) name: String,
+pub(crate) struct Profile {
+    pub(crate) name: String,
     config: Option<PathBuf>,
     credentials: Option<PathBuf>,
 }
 
 /// What names the profile or its file, in words, if anything does. A profile that is only there is not named.
-pub(super) fn named(identity: &Identity, sources: &Sources) -> Option<String> {
+pub(crate) fn named(identity: &Identity, sources: &Sources) -> Option<String> {
     let stanza = [
         ("`profile`", &identity.profile),
         ("`shared_credentials_file`", &identity.shared_credentials_file),
@@ -59,7 +59,7 @@ pub(super) fn named(identity: &Identity, sources: &Sources) -> Option<String> {
 
 impl Profile {
     /// The profile that identity and environment mean, whether it exists or not.
-    pub(super) fn of(identity: &Identity, sources: &Sources) -> Result<Profile, CredentialsError> {
+    pub(crate) fn of(identity: &Identity, sources: &Sources) -> Result<Profile, CredentialsError> {
         let name = sources.get(variable::PROFILE).or_else(|| identity.profile.clone()).unwrap_or_else(|| DEFAULT.to_owned());
         let config = file(sources, "shared_config_file", &identity.shared_config_file, variable::CONFIG_FILE, "config")?;
         let credentials =
@@ -68,20 +68,20 @@ impl Profile {
     }
 
     /// Whether it has anything that gives credentials.
-    pub(super) async fn gives_credentials(&self) -> Result<bool, CredentialsError> {
+    pub(crate) async fn gives_credentials(&self) -> Result<bool, CredentialsError> {
         let Some(set) = self.load().await? else { return Ok(false) };
         let found = set.get_profile(&self.name);
         Ok(found.is_some_and(|profile| GIVES.iter().chain(&INTERACTIVE).any(|key| profile.get(key).is_some())))
     }
 
     /// Its `region`.
-    pub(super) async fn region(&self) -> Result<Option<String>, CredentialsError> {
+    pub(crate) async fn region(&self) -> Result<Option<String>, CredentialsError> {
         let Some(set) = self.load().await? else { return Ok(None) };
         Ok(set.get_profile(&self.name).and_then(|profile| profile.get("region")).map(str::to_owned))
     }
 
     /// Refuses a profile that is missing, empty or of a kind that is not supported.
-    pub(super) async fn check(&self) -> Result<(), CredentialsError> {
+    pub(crate) async fn check(&self) -> Result<(), CredentialsError> {
         let Some(set) = self.load().await? else {
             return Err(self.wrong("there is neither a shared credentials file nor a shared config file"));
         };
@@ -111,7 +111,7 @@ impl Profile {
     }
 
     /// Reads the files and gets credentials as the profile says, with calls to STS of `region`.
-    pub(super) async fn credentials(&self, region: &str, sources: &Sources) -> Result<Credentials, String> {
+    pub(crate) async fn credentials(&self, region: &str, sources: &Sources) -> Result<Credentials, String> {
         let files = self.files().ok_or_else(|| "the shared files are gone".to_owned())?;
         let config = ProviderConfig::empty()
             .with_region(Some(Region::new(region.to_owned())))
@@ -131,7 +131,7 @@ impl Profile {
     }
 
     /// Where it stands, in words.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let files: Vec<String> = self.config.iter().chain(&self.credentials).map(|path| path.display().to_string()).collect();
         format!("profile `{}` of {}", self.name, files.join(" and "))
     }

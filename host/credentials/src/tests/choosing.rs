@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::credentials::Providers;
-use crate::credentials::choice::choose;
+use crate::Providers;
+use crate::choice::choose;
 
 /// What is chosen, in words, and what is not used.
 async fn chosen(identity: Identity, variables: &[(&str, &str)]) -> (String, String) {

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 
-use super::Sources;
-use super::choice::{Base, Choice};
-use super::imds;
-use super::sts::Sts;
+use crate::Sources;
+use crate::choice::{Base, Choice};
+use crate::imds;
+use crate::sts::Sts;
 
 /// The longest attempt: a credential process may have to ask somebody far away.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks one source.
 #[derive(Debug)]
-pub(super) struct Loader {
+pub(crate) struct Loader {
     choice: Choice,
     region: String,
     sources: Sources,
@@ -25,14 +25,14 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(choice: Choice, region: &str, sources: &Sources) -> Loader {
+    pub(crate) fn new(choice: Choice, region: &str, sources: &Sources) -> Loader {
         let needs_sts = choice.role.is_some() || matches!(choice.base, Base::WebIdentity(_));
         let sts = needs_sts.then(|| Sts::new(region, sources));
         Loader { choice, region: region.to_owned(), sources: sources.clone(), sts }
     }
 
     /// One attempt.
-    pub(super) async fn load(&self) -> Result<Credentials, String> {
+    pub(crate) async fn load(&self) -> Result<Credentials, String> {
         let late = |_| format!("no answer within {} s", LIMIT.as_secs());
         tokio::time::timeout(LIMIT, self.ask()).await.map_err(late)?
     }

@@ -3,10 +3,10 @@
 //! The rule: each backend keeps the order that it has in Vault, though the two differ: for DynamoDB the environment has precedence over the
 //! stanza, for KMS the stanza over the environment.
 
-use super::profile::Profile;
-use super::sources::variable;
-use super::{CredentialsError, Identity, Sources, imds};
-use crate::egress::endpoint::is_region;
+use crate::endpoint::is_region;
+use crate::profile::Profile;
+use crate::sources::variable;
+use crate::{CredentialsError, Identity, Sources, imds};
 
 const FALLBACK: &str = "us-east-1";
 const DYNAMODB: &str = "AWS_DYNAMODB_REGION";

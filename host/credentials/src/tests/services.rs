@@ -7,7 +7,7 @@ use http::Method;
 
 use super::server::{Answer, Asked, Server};
 use super::{in_seconds, sources};
-use crate::credentials::Sources;
+use crate::Sources;
 
 pub(super) const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 const TOKEN: &str = "AQAAAsession-token-of-imds";

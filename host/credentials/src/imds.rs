@@ -13,13 +13,13 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::Sources;
-use super::error::chain;
-use super::network;
-use super::sources::variable;
+use crate::Sources;
+use crate::error::chain;
+use crate::network;
+use crate::sources::variable;
 
 /// How long one attempt may take. Tests leave time for a machine that stands still meanwhile.
-pub(super) const LIMIT: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 2 });
+pub(crate) const LIMIT: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 2 });
 /// How long nobody asks again after nobody answered.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -29,7 +29,7 @@ const IPV6: &str = "http://[fd00:ec2::254]";
 
 /// What all users of one [`Sources`] share of the instance metadata.
 #[derive(Debug, Default)]
-pub(super) struct Imds {
+pub(crate) struct Imds {
     /// One attempt at a time: who waits for it learns from it.
     attempt: AsyncMutex<()>,
     client: Mutex<Option<Client>>,
@@ -37,12 +37,12 @@ pub(super) struct Imds {
 }
 
 /// Whether the operator has turned it off.
-pub(super) fn disabled(sources: &Sources) -> bool {
+pub(crate) fn disabled(sources: &Sources) -> bool {
     sources.get(variable::IMDS_DISABLED).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
 }
 
 /// Its address.
-pub(super) fn endpoint(sources: &Sources) -> String {
+pub(crate) fn endpoint(sources: &Sources) -> String {
     let by_mode = || match sources.get(variable::IMDS_MODE) {
         Some(mode) if mode.trim().eq_ignore_ascii_case("ipv6") => IPV6.to_owned(),
         _ => IPV4.to_owned(),
@@ -51,7 +51,7 @@ pub(super) fn endpoint(sources: &Sources) -> String {
 }
 
 /// The instance role's credentials.
-pub(super) async fn credentials(sources: &Sources) -> Result<Credentials, String> {
+pub(crate) async fn credentials(sources: &Sources) -> Result<Credentials, String> {
     let ask = |client: Client| async move {
         // A provider of its own for each attempt: an old one would give its last credentials in place of an error.
         let provider = ImdsCredentialsProvider::builder().imds_client(client).configure(&config()).build();
@@ -61,7 +61,7 @@ pub(super) async fn credentials(sources: &Sources) -> Result<Credentials, String
 }
 
 /// The instance's region.
-pub(super) async fn region(sources: &Sources) -> Result<String, String> {
+pub(crate) async fn region(sources: &Sources) -> Result<String, String> {
     let ask = |client: Client| async move { client.get(REGION).await.map_err(|error| chain(&error)) };
     let wrong = |cause| format!("the instance metadata at {}: {cause}", endpoint(sources));
     Ok(attempt(sources, ask).await.map_err(wrong)?.as_ref().trim().to_owned())

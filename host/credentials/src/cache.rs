@@ -15,10 +15,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
-use super::choice::choose;
-use super::loader::Loader;
-use super::metrics::Meter;
-use super::{CredentialsError, Identity, Sources, schedule};
+use crate::choice::choose;
+use crate::loader::Loader;
+use crate::metrics::Meter;
+use crate::{CredentialsError, Identity, Sources, schedule};
 
 /// How long a failure answers for itself before somebody's need brings on another attempt.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);

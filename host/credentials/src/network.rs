@@ -15,7 +15,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const READ: Duration = Duration::from_secs(5);
 
 /// How the SDK waits.
-pub(super) fn sleep() -> SharedAsyncSleep {
+pub(crate) fn sleep() -> SharedAsyncSleep {
     SharedAsyncSleep::new(TokioSleep::new())
 }
 
@@ -25,17 +25,17 @@ fn builder() -> ConnectorBuilder {
 }
 
 /// http and https, by no proxy.
-pub(super) fn direct() -> SharedHttpConnector {
+pub(crate) fn direct() -> SharedHttpConnector {
     SharedHttpConnector::new(builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build())
 }
 
 /// http alone, by no proxy: the instance metadata.
-pub(super) fn plain() -> SharedHttpClient {
+pub(crate) fn plain() -> SharedHttpClient {
     client(SharedHttpConnector::new(builder().build_http()))
 }
 
 /// http and https, by the environment's proxies if they apply.
-pub(super) fn outward(proxies: bool) -> SharedHttpClient {
+pub(crate) fn outward(proxies: bool) -> SharedHttpClient {
     let proxy = if proxies { ProxyConfig::from_env() } else { ProxyConfig::disabled() };
     let connector = builder().proxy_config(proxy).tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build();
     client(SharedHttpConnector::new(connector))

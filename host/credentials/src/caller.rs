@@ -10,8 +10,8 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4::SigningParams;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::credentials::{Credentials, CredentialsError};
-use crate::egress::endpoint::{Endpoint, is_region, suffix};
+use crate::endpoint::{Endpoint, is_region, suffix};
+use crate::{Credentials, CredentialsError};
 
 /// What is asked.
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
@@ -122,7 +122,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::{CallerEndpoint, CallerIdentity};
-    use crate::credentials::{Credentials, Identity, Sources};
+    use crate::{Credentials, Identity, Sources};
 
     async fn signed(endpoint: &CallerEndpoint, server_id: Option<&str>) -> CallerIdentity {
         let keys = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_SESSION_TOKEN", "session")];
