@@ -5,6 +5,7 @@ use crate::report::Mode;
 use crate::review::ReviewArguments;
 use crate::storage::StorageArguments;
 use clap::{Args, Subcommand};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -67,8 +68,8 @@ pub struct RunArguments {
     #[arg(long, alias = "vault_addr", alias = "address", value_name = "URL")]
     pub vault_addr: Option<String>,
     /// Token that sets up the tests and is sent with each request; better in VAULT_TOKEN, since others can read a command line
-    #[arg(long, alias = "vault_token", value_name = "TOKEN", value_parser = secret, hide_possible_values = true)]
-    pub vault_token: Option<Zeroizing<String>>,
+    #[arg(long, alias = "vault_token", value_name = "TOKEN")]
+    pub vault_token: Option<Token>,
     /// Namespace of the tests
     #[arg(long, alias = "vault_namespace", value_name = "NAME")]
     pub vault_namespace: Option<String>,
@@ -116,7 +117,34 @@ pub struct RunArguments {
     pub disable_http2: Option<bool>,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what clap takes as a parser")]
-fn secret(text: &str) -> Result<Zeroizing<String>, String> {
-    Ok(Zeroizing::new(text.to_owned()))
+/// A token of the command line, which is not printed.
+#[derive(Clone)]
+pub struct Token(pub(crate) Zeroizing<String>);
+
+impl From<String> for Token {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, RunArguments};
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let command = RunArguments::augment_args(Command::new("run"));
+        let found = command.try_get_matches_from(["run", "--vault-token=hidden", "--workers=7"]).unwrap();
+        let run = RunArguments::from_arg_matches(&found).unwrap();
+        assert_eq!(run.vault_token.as_ref().unwrap().0.as_str(), "hidden");
+        let shown = format!("{:?}", Arguments { command: None, run });
+        assert!(shown.contains("workers: Some(7)") && !shown.contains("hidden"), "{shown}");
+    }
 }

@@ -10,6 +10,7 @@ pub(crate) mod table;
 use crate::html;
 use crate::report::Mode;
 use crate::results::Metrics;
+use crate::results::TOTAL;
 use crate::results::Target;
 use crate::saved::SavedError;
 use crate::saved::load;
@@ -86,13 +87,14 @@ pub struct Line {
     pub op: String,
     /// What was measured.
     pub measure: Measure,
-    /// The mean of the repetitions before: per second, nanoseconds, or a share.
+    /// The mean of the repetitions before: of figures per second and of nanoseconds the geometric one, since they differ by factors; of shares, and where
+    /// a figure is zero, the arithmetic one.
     pub before: f64,
     /// The mean of the repetitions after.
     pub after: f64,
-    /// From before to after: 0.1 is ten percent more; for the success ratio the difference itself.
+    /// From the mean before to that after: 0.1 is ten percent more; for a share the difference itself.
     pub change: Option<f64>,
-    /// Where the change lies.
+    /// Where the change lies: around it, as factors or differences go.
     pub interval: Option<Interval>,
     /// What to make of it.
     pub verdict: Verdict,
@@ -114,9 +116,12 @@ pub enum Measure {
     P99,
     /// The share of successes.
     Success,
+    /// The share of the requests that were due and never sent; of the total alone, and only if there were some.
+    Unsent,
 }
 
 impl Measure {
+    /// Those of every test.
     const ALL: [Self; 5] = [Self::Throughput, Self::Mean, Self::P95, Self::P99, Self::Success];
 
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a latency")]
@@ -127,7 +132,13 @@ impl Measure {
             Self::P95 => metrics.latencies.p95 as f64,
             Self::P99 => metrics.latencies.p99 as f64,
             Self::Success => metrics.success,
+            // It is no test's: see `Side::unsent`.
+            Self::Unsent => 0.0,
         }
+    }
+
+    const fn is_share(self) -> bool {
+        matches!(self, Self::Success | Self::Unsent)
     }
 
     const fn is_better_if_more(self) -> bool {
@@ -150,6 +161,9 @@ pub enum Verdict {
     /// There is one run on a side.
     #[serde(rename = "one run cannot tell")]
     OneRun,
+    /// The repetitions do not say how far off their figures may be: they do not scatter, or some are zero.
+    #[serde(rename = "repetitions cannot tell")]
+    Unclear,
     /// There is no figure on a side.
     #[serde(rename = "nothing measured")]
     Nothing,
@@ -211,12 +225,19 @@ fn pair(before: &Side<'_>, after: &Side<'_>, margin: f64) -> Result<Pair, String
     }
     let mut notes: Vec<String> = others.iter().map(|(test, place)| format!("{test} is only in {place}")).collect();
     notes.extend(side::differing_load(before, after));
-    let lines = tests
+    let mut lines: Vec<Line> = tests
         .iter()
         .flat_map(|test| {
             Measure::ALL.map(|measure| line(test, measure, &before.figures(test, measure), &after.figures(test, measure), margin))
         })
         .collect();
+    if before.is_overloaded() || after.is_overloaded() {
+        lines.push(line(TOTAL, Measure::Unsent, &before.unsent(), &after.unsent(), margin));
+        notes.push(
+            "requests that were due and never sent are in no other figure: at a rate that is too high the other lines say little"
+                .to_owned(),
+        );
+    }
     Ok(Pair {
         before: before.address.to_owned(),
         after: after.address.to_owned(),
@@ -227,40 +248,40 @@ fn pair(before: &Side<'_>, after: &Side<'_>, margin: f64) -> Result<Pair, String
 }
 
 fn line(test: &str, measure: Measure, before: &[f64], after: &[f64], margin: f64) -> Line {
-    let (one, two) = (average(before), average(after));
-    let is_share = measure == Measure::Success;
+    let is_share = measure.is_share();
+    // The means are those that the interval is of; where a figure is zero there is none.
+    let has_zero = before.iter().chain(after).any(|figure| *figure <= 0.0);
+    let mean = if is_share || has_zero { statistics::average } else { statistics::geometric };
+    let (one, two) = (mean(before), mean(after));
     let change = match (one, two) {
         (Some(one), Some(two)) if is_share => Some(two - one),
         (Some(one), Some(two)) if one > 0.0 => Some(two / one - 1.0),
         _ => None,
     };
     let interval = if is_share { statistics::difference(before, after) } else { statistics::change(before, after) };
-    let verdict = match interval {
-        None if before.len() == 1 || after.len() == 1 => Verdict::OneRun,
-        None => Verdict::Nothing,
-        Some(interval) if interval.low > margin => {
-            if measure.is_better_if_more() {
-                Verdict::Better
-            } else {
-                Verdict::Worse
-            }
-        }
-        Some(interval) if interval.high < -margin => {
-            if measure.is_better_if_more() {
-                Verdict::Worse
-            } else {
-                Verdict::Better
-            }
-        }
-        Some(_) => Verdict::NoDifference,
+    let rises = match interval {
+        Some(interval) if interval.low > margin => Some(true),
+        Some(interval) if interval.high < -margin => Some(false),
+        Some(_) => None,
+        None => differs_in_kind(before, after).filter(|_| change.is_none_or(|change| change.abs() > margin)),
     };
-    let op = if test == crate::results::TOTAL { "TOTAL" } else { test }.to_owned();
+    let verdict = match rises {
+        Some(rises) if rises == measure.is_better_if_more() => Verdict::Better,
+        Some(_) => Verdict::Worse,
+        None if interval.is_some() => Verdict::NoDifference,
+        None if before.is_empty() || after.is_empty() => Verdict::Nothing,
+        None if before.len() == 1 || after.len() == 1 => Verdict::OneRun,
+        None => Verdict::Unclear,
+    };
+    let op = if test == TOTAL { "TOTAL" } else { test }.to_owned();
     Line { op, measure, before: one.unwrap_or(0.0), after: two.unwrap_or(0.0), change, interval, verdict }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a handful of repetitions")]
-fn average(figures: &[f64]) -> Option<f64> {
-    if figures.is_empty() { None } else { Some(figures.iter().sum::<f64>() / figures.len() as f64) }
+/// Whether it rises from nothing or falls to nothing: all of several repetitions are zero on one side, and none on the other. No scatter is needed to see that.
+fn differs_in_kind(before: &[f64], after: &[f64]) -> Option<bool> {
+    let none = |figures: &[f64]| figures.len() > 1 && figures.iter().all(|figure| *figure == 0.0);
+    let some = |figures: &[f64]| figures.len() > 1 && figures.iter().all(|figure| *figure > 0.0);
+    if none(before) && some(after) { Some(true) } else { (some(before) && none(after)).then_some(false) }
 }
 
 #[cfg(test)]

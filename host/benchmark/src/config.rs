@@ -169,6 +169,7 @@ fn settings(arguments: &RunArguments, variables: Variables<'_>, file: File) -> R
     let token = arguments
         .vault_token
         .clone()
+        .map(|token| token.0)
         .or_else(|| variable(variables, "TOKEN").map(|(_, token)| Zeroizing::new(token)))
         .or(file.vault_token)
         .or_else(|| cluster.map(|cluster| cluster.token))

@@ -81,6 +81,7 @@ fn load(target: &Target) -> String {
     if load.interrupted {
         words.push("stopped before its end".to_owned());
     }
+    words.extend(target.unsent());
     words.extend(details.annotations.iter().map(|(name, value)| format!("{name}={value}")));
     if !load.program.is_empty() {
         words.push(load.program.clone());
@@ -155,6 +156,7 @@ fn pace(target: &Target) -> Option<Chart> {
     let series: Vec<Series> = target
         .tests()
         .into_iter()
+        .filter(|(_, metrics)| metrics.requests > 0)
         .filter_map(|(test, _)| Some((test, details.pace.get(test)?)))
         .map(|(test, counts)| {
             let width = counts.len().div_ceil(POINTS).max(1);

@@ -18,8 +18,7 @@ pub(crate) use stop::Stop;
 
 use crate::client::{Remote, Request};
 use crate::results::{Repetition, Start, Tally};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -46,26 +45,24 @@ pub(crate) struct Shape {
     /// On each server; 0: as fast as the answers come.
     pub rps: u32,
     pub duration: Duration,
+    /// Once the time is over, what was due waits this long for a worker.
+    pub patience: Duration,
 }
 
-/// Counts that anybody may look at while the load runs.
+/// What one thread counts; anybody may look at it while the load runs.
 #[derive(Default)]
-pub(crate) struct Counters {
-    done: AtomicU64,
-    failed: AtomicU64,
-}
+pub(crate) struct Counters(Mutex<Vec<Vec<Tally>>>);
 
 impl Counters {
-    fn add(&self, failed: bool) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-        if failed {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-        }
+    /// By server and test. The thread holds it for the moment in which it counts, so nobody waits for another.
+    fn held(&self) -> MutexGuard<'_, Vec<Vec<Tally>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Requests done, and those of them that failed.
     pub(crate) fn read(&self) -> (u64, u64) {
-        (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+        let add = |(done, failed): (u64, u64), tally: &Tally| (done + tally.requests(), failed + tally.failures());
+        self.held().iter().flatten().fold((0, 0), add)
     }
 }
 
@@ -78,13 +75,15 @@ pub(crate) enum LoadError {
     Lost,
 }
 
+/// What was counted at one server.
+pub(crate) struct Counted {
+    pub repetition: Repetition,
+    /// Requests that were due and never sent, since no worker came free in time.
+    pub unsent: u64,
+}
+
 /// Puts the load on all servers at once, and counts for each of them.
-pub(crate) async fn run(
-    aims: &Arc<Vec<Aim>>,
-    shape: Shape,
-    stop: &Stop,
-    counters: &Arc<Vec<Counters>>,
-) -> Result<Vec<Repetition>, LoadError> {
+pub(crate) async fn run(aims: &Arc<Vec<Aim>>, shape: Shape, stop: &Stop, counters: &Arc<Vec<Counters>>) -> Result<Vec<Counted>, LoadError> {
     let threads = counters.len();
     let (ready, mut waiting) = mpsc::channel(threads);
     let (begin, begun) = watch::channel(None);
@@ -111,35 +110,47 @@ pub(crate) async fn run(
     let start = Start::now();
     let mut pacers = Vec::new();
     if shape.rps > 0 {
-        for pace in paces {
-            let stop = stop.clone();
-            pacers.push(thread::Builder::new().name("pace".to_owned()).spawn(move || pace.drive(start.instant(), shape.duration, &stop))?);
+        for pace in &paces {
+            let (pace, stop) = (Arc::clone(pace), stop.clone());
+            pacers.push(thread::Builder::new().name("pace".to_owned()).spawn(move || pace.drive(start.instant(), shape, &stop))?);
         }
     }
     // A thread that is gone is seen below.
     let _nobody = begin.send(Some(start));
     let parts = tokio::task::spawn_blocking(move || {
         let parts: Vec<_> = handles.into_iter().map(thread::JoinHandle::join).collect();
-        pacers.into_iter().for_each(|pacer| {
-            let _ended = pacer.join();
-        });
-        parts
+        // What a pacer let go is only known once nobody takes any more.
+        let gone: Vec<_> = pacers.into_iter().map(thread::JoinHandle::join).collect();
+        (parts, gone)
     });
+    let (parts, gone) = parts.await.map_err(|_| LoadError::Lost)?;
+    for part in parts {
+        part.map_err(|_| LoadError::Lost)??;
+    }
+    let counted = so_far(aims, counters).into_iter().map(|repetition| Counted { repetition, unsent: 0 });
+    let mut counted: Vec<Counted> = counted.collect();
+    for ((counted, gone), pace) in counted.iter_mut().zip(gone).zip(&paces) {
+        counted.unsent = gone.map_err(|_| LoadError::Lost)?.saturating_sub(pace.taken());
+    }
+    Ok(counted)
+}
+
+/// What all threads have counted up to now, by server.
+pub(crate) fn so_far(aims: &[Aim], counters: &[Counters]) -> Vec<Repetition> {
     let mut whole: Vec<Repetition> = aims.iter().map(|_| Repetition::new()).collect();
-    for part in parts.await.map_err(|_| LoadError::Lost)? {
-        for (target, tallies) in part.map_err(|_| LoadError::Lost)??.into_iter().enumerate() {
-            let (Some(whole), Some(aim)) = (whole.get_mut(target), aims.get(target)) else { continue };
+    for counters in counters {
+        for ((whole, aim), tallies) in whole.iter_mut().zip(aims).zip(counters.held().iter()) {
             for (test, tally) in aim.tests.iter().zip(tallies) {
                 match whole.get_mut(&test.name) {
-                    Some(held) => held.merge(&tally),
+                    Some(held) => held.merge(tally),
                     None => {
-                        whole.insert(test.name.clone(), tally);
+                        whole.insert(test.name.clone(), tally.clone());
                     }
                 }
             }
         }
     }
-    Ok(whole)
+    whole
 }
 
 /// Threads for so many workers: half of what the machine has, since the server is often on the same one.

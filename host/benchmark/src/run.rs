@@ -53,6 +53,9 @@ impl From<LoadError> for RunError {
     }
 }
 
+/// What was due waits at least this long for a worker once the time is over.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Paths whose deletion removes what was set up, the last first.
 type Undo = RefCell<Vec<String>>;
 
@@ -210,9 +213,10 @@ async fn probe(aims: &[Aim]) -> Result<(), RunError> {
 
 /// The load, as often as it was asked for.
 async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, stop: &Stop) -> Result<Vec<Target>, RunError> {
-    let shape = Shape { workers: settings.workers, rps: settings.rps, duration: settings.duration };
+    let (duration, patience) = (settings.duration, settings.duration.max(PATIENCE));
+    let shape = Shape { workers: settings.workers, rps: settings.rps, duration, patience };
     let workers = u64::from(shape.workers) * u64::try_from(aims.len()).unwrap_or(1);
-    let mut found: Vec<Vec<Repetition>> = aims.iter().map(|_| Vec::new()).collect();
+    let mut found: Vec<(Vec<Repetition>, Vec<u64>)> = aims.iter().map(|_| Default::default()).collect();
     for number in 1..=settings.repeat {
         if stop.is_wished() {
             break;
@@ -227,7 +231,8 @@ async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, stop: &Stop) -> Resul
         };
         progress::clear();
         for (found, counted) in found.iter_mut().zip(counted) {
-            found.push(counted);
+            found.0.push(counted.repetition);
+            found.1.push(counted.unsent);
         }
     }
     let load = Load {
@@ -237,12 +242,21 @@ async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, stop: &Stop) -> Resul
         program: format!("coffer {}", env!("CARGO_PKG_VERSION")),
         interrupted: stop.is_wished(),
     };
-    let target = |(aim, found): (&Aim, Vec<Repetition>)| Target::new(aim.remote.url(), load.clone(), settings.annotations.clone(), &found);
+    let target = |(aim, (found, unsent)): (&Aim, (Vec<Repetition>, Vec<u64>))| {
+        let mut target = Target::new(aim.remote.url(), load.clone(), settings.annotations.clone(), &found);
+        if let Some(details) = target.details.as_mut().filter(|_| settings.rps > 0) {
+            details.unsent = unsent;
+        }
+        target
+    };
     Ok(aims.iter().zip(found).map(target).collect())
 }
 
 /// Says what went wrong: the table only shows how often.
 fn failures(target: &Target) {
+    if let Some(unsent) = target.unsent() {
+        tracing::warn!("{}: {unsent}", target.target_addr);
+    }
     for (test, metrics) in target.tests() {
         // The table counts them as successes, as vegeta does.
         if let Some((status, count)) = metrics.status_codes.iter().find(|(status, _)| status.starts_with('3')) {

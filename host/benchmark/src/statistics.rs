@@ -33,11 +33,17 @@ impl Interval {
     }
 }
 
-/// The mean of the figures and where it lies; `None` for fewer than two.
+/// The arithmetic mean; `None` of nothing.
 #[must_use]
-pub fn mean(figures: &[f64]) -> Option<(f64, Interval)> {
-    let sample = Sample::of(figures)?;
-    Some((sample.mean, Interval::around(sample.mean, student(sample.count - 1.0) * (sample.variance / sample.count).sqrt())))
+#[expect(clippy::cast_precision_loss, reason = "a handful of repetitions")]
+pub fn average(figures: &[f64]) -> Option<f64> {
+    (!figures.is_empty()).then(|| figures.iter().sum::<f64>() / figures.len() as f64)
+}
+
+/// The geometric mean of positive figures, which [`change`] is of; `None` of nothing.
+#[must_use]
+pub fn geometric(figures: &[f64]) -> Option<f64> {
+    average(&figures.iter().map(|figure| figure.ln()).collect::<Vec<_>>()).map(f64::exp)
 }
 
 /// By which factor the second differs from the first, less one: 0.1 is ten percent more. `None` if either has fewer than two figures, or one
@@ -79,7 +85,7 @@ impl Sample {
             return None;
         }
         let count = figures.len() as f64;
-        let mean = figures.iter().sum::<f64>() / count;
+        let mean = average(figures)?;
         let variance = figures.iter().map(|figure| (figure - mean).powi(2)).sum::<f64>() / (count - 1.0);
         Some(Self { count, mean, variance })
     }
@@ -98,9 +104,10 @@ fn student(degrees: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::average;
     use super::change;
     use super::difference;
-    use super::mean;
+    use super::geometric;
     use super::student;
 
     fn near(found: f64, expected: f64) -> bool {
@@ -108,11 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_has_its_interval() {
-        let (middle, interval) = mean(&[10.0, 12.0, 14.0]).unwrap();
-        // 2 / sqrt(3) * 4.303
-        assert!(near(middle, 12.0) && near(interval.low, 7.0313) && near(interval.high, 16.9687), "{interval:?}");
-        assert!(mean(&[10.0]).is_none() && mean(&[]).is_none());
+    fn the_change_of_the_geometric_means_is_in_the_middle_of_the_interval() {
+        let (before, after) = ([100.0, 400.0], [50.0, 3_200.0]);
+        let (one, two) = (geometric(&before).unwrap(), geometric(&after).unwrap());
+        assert!(near(one, 200.0) && near(two, 400.0), "{one} and {two}");
+        let interval = change(&before, &after).unwrap();
+        assert!(near(((1.0 + interval.low) * (1.0 + interval.high)).sqrt(), two / one), "{interval:?}");
+        assert!(geometric(&[]).is_none() && average(&[]).is_none());
     }
 
     #[test]

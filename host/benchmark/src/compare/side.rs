@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 pub(super) struct Side<'a> {
     pub(super) address: &'a str,
     pub(super) repetitions: Vec<&'a BTreeMap<String, Metrics>>,
+    /// Requests of each repetition that were due and never sent; none where that is not known.
+    unsent: Vec<Option<u64>>,
     load: Option<&'a Load>,
 }
 
@@ -25,10 +27,16 @@ pub(super) fn sides(targets: &[Target]) -> Vec<Side<'_>> {
         if repetitions.is_empty() {
             repetitions.push(&target.metrics);
         }
+        let known = target.details.as_ref().map(|details| &details.unsent);
+        let unsent = (0..repetitions.len()).map(|number| Some(known?.get(number).copied().unwrap_or(0)));
         match sides.iter_mut().find(|side| side.address == target.target_addr) {
-            Some(side) => side.repetitions.extend(repetitions),
+            Some(side) => {
+                side.unsent.extend(unsent);
+                side.repetitions.extend(repetitions);
+            }
             None => {
-                sides.push(Side { address: &target.target_addr, repetitions, load: target.details.as_ref().map(|details| &details.load) })
+                let (unsent, load) = (unsent.collect(), target.details.as_ref().map(|details| &details.load));
+                sides.push(Side { address: &target.target_addr, repetitions, unsent, load });
             }
         }
     }
@@ -61,6 +69,21 @@ impl<'a> Side<'a> {
     pub(super) fn figures(&self, test: &str, measure: Measure) -> Vec<f64> {
         let found = self.repetitions.iter().filter_map(|repetition| repetition.get(test));
         found.filter(|metrics| metrics.requests > 0).map(|metrics| measure.of(metrics)).collect()
+    }
+
+    /// Whether requests were due and never sent.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.unsent.iter().flatten().any(|unsent| *unsent > 0)
+    }
+
+    /// Of the requests that were due in each repetition the share that was never sent.
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+    pub(super) fn unsent(&self) -> Vec<f64> {
+        let share = |(repetition, unsent): (&&BTreeMap<String, Metrics>, &Option<u64>)| {
+            let (sent, unsent) = (repetition.get(TOTAL)?.requests, (*unsent)?);
+            Some(unsent as f64 / sent.saturating_add(unsent).max(1) as f64)
+        };
+        self.repetitions.iter().zip(&self.unsent).filter_map(share).collect()
     }
 }
 

@@ -54,7 +54,7 @@ fn runs(count: usize) -> String {
 }
 
 fn cells(line: &Line) -> [String; 7] {
-    let unit = if line.measure == Measure::Success { " points" } else { "%" };
+    let unit = if line.measure.is_share() { " points" } else { "%" };
     [
         plain(&line.op),
         name(line.measure).to_owned(),
@@ -82,6 +82,7 @@ fn name(measure: Measure) -> &'static str {
         Measure::P95 => "95th%",
         Measure::P99 => "99th%",
         Measure::Success => "successRatio",
+        Measure::Unsent => "notSent",
     }
 }
 
@@ -89,7 +90,7 @@ fn name(measure: Measure) -> &'static str {
 fn figure(measure: Measure, figure: f64) -> String {
     match measure {
         Measure::Throughput => format!("{figure:.2}"),
-        Measure::Success => format!("{:.2}%", figure * 100.0),
+        Measure::Success | Measure::Unsent => format!("{:.2}%", figure * 100.0),
         _ => go_duration((figure / 1_000.0).round() as u64 * 1_000),
     }
 }
@@ -101,12 +102,13 @@ pub(crate) fn words(verdict: Verdict) -> &'static str {
         Verdict::Worse => "worse",
         Verdict::NoDifference => "no difference shown",
         Verdict::OneRun => "one run cannot tell",
+        Verdict::Unclear => "repetitions cannot tell",
         Verdict::Nothing => "nothing measured",
     }
 }
 
 fn summary(comparison: &Comparison) -> String {
-    let verdicts = [Verdict::Better, Verdict::Worse, Verdict::NoDifference, Verdict::OneRun, Verdict::Nothing];
+    let verdicts = [Verdict::Better, Verdict::Worse, Verdict::NoDifference, Verdict::OneRun, Verdict::Unclear, Verdict::Nothing];
     let counts: Vec<String> = verdicts
         .into_iter()
         .map(|verdict| (comparison.count(verdict), verdict))

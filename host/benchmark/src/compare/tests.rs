@@ -84,6 +84,51 @@ fn what_does_not_fit_is_said() {
 }
 
 #[test]
+fn means_and_change_are_those_of_the_interval() {
+    // Arithmetic means would say 200 and 200: no change at all, beside an interval around -57 %.
+    let (before, after) = ([(200.0, 5), (200.0, 5), (200.0, 6)], [(20.0, 5), (380.0, 5), (200.0, 6)]);
+    let comparison = compare(&[target(&before, Load::default())], &[target(&after, Load::default())], 0.0).unwrap();
+    let line = &comparison.targets[0].lines[0];
+    assert!((line.before - 200.0).abs() < 1e-9 && (line.after - 1_520_000_f64.cbrt()).abs() < 1e-9, "{line:?}");
+    let (change, interval) = (line.change.unwrap(), line.interval.unwrap());
+    assert!((((1.0 + interval.low) * (1.0 + interval.high)).sqrt() - 1.0 - change).abs() < 1e-9, "{line:?}");
+}
+
+#[test]
+fn a_side_without_any_success_is_worse_and_a_zero_among_others_shows_nothing() {
+    let throughput = |after: &[(f64, u64)], margin| verdicts(&BEFORE, after, margin)[0].1;
+    assert_eq!(throughput(&[(0.0, 5), (0.0, 5)], 0.0), Verdict::Worse);
+    assert_eq!(throughput(&[(0.0, 5), (0.0, 5)], 100.0), Verdict::Unclear);
+    assert_eq!(throughput(&[(0.0, 5), (100.0, 5)], 0.0), Verdict::Unclear);
+    assert_eq!(throughput(&[(0.0, 5)], 0.0), Verdict::OneRun);
+    assert_eq!(verdicts(&[(0.0, 5), (0.0, 6)], &BEFORE, 0.0)[0].1, Verdict::Better);
+    // No scatter on either side.
+    assert_eq!(verdicts(&[(1.0, 5), (1.0, 5)], &[(2.0, 5), (2.0, 5)], 0.0)[0].1, Verdict::Unclear);
+}
+
+#[test]
+fn what_was_never_sent_is_compared() {
+    let with = |unsent: &[u64]| {
+        let mut target = target(&BEFORE, Load::default());
+        for repetition in &mut target.details.as_mut().unwrap().repetitions {
+            let total = repetition["kv"].clone();
+            repetition.insert(results::TOTAL.to_owned(), Metrics { requests: 100, ..total });
+        }
+        target.details.as_mut().unwrap().unsent = unsent.to_vec();
+        target
+    };
+    let lines = |before: &[u64], after: &[u64]| compare(&[with(before)], &[with(after)], 0.0).unwrap().targets.remove(0);
+    let pair = lines(&[0, 0, 0], &[100, 105, 95]);
+    let line = pair.lines.last().unwrap();
+    assert_eq!((line.op.as_str(), line.measure, line.verdict), ("TOTAL", Measure::Unsent, Verdict::Worse));
+    assert!(line.before == 0.0 && (line.after - 0.5).abs() < 0.01, "{line:?}");
+    assert!(pair.notes[0].contains("never sent"), "{:?}", pair.notes);
+    // The same in all repetitions, to the last one: no interval, and no doubt either.
+    assert_eq!(lines(&[], &[100, 100, 100]).lines.last().unwrap().verdict, Verdict::Worse);
+    assert!(lines(&[], &[0, 0, 0]).lines.iter().all(|line| line.measure != Measure::Unsent));
+}
+
+#[test]
 fn the_command_reads_files_and_fails_if_asked_to() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, repetitions: &[(f64, u64)]| {
@@ -104,12 +149,12 @@ fn the_command_reads_files_and_fails_if_asked_to() {
     let expected = "\
 A: http://a:8200 (3 runs)
 B: http://a:8200 (3 runs)
-op  measure       A        B        change       interval             verdict
-kv  throughput    100.00   50.00    -50.0%       -52.2 to -47.7%      worse
-kv  mean          5ms      9ms      +80.0%       +72.6 to +87.7%      worse
-kv  95th%         10ms     18ms     +80.0%       +72.6 to +87.7%      worse
-kv  99th%         15ms     27ms     +80.0%       +72.6 to +87.7%      worse
-kv  successRatio  100.00%  100.00%  +0.0 points  +0.0 to +0.0 points  no difference shown
+op  measure       A         B         change       interval             verdict
+kv  throughput    99.99     49.99     -50.0%       -52.2 to -47.7%      worse
+kv  mean          4.999ms   9ms       +80.0%       +72.6 to +87.7%      worse
+kv  95th%         9.999ms   17.999ms  +80.0%       +72.6 to +87.7%      worse
+kv  99th%         14.998ms  26.999ms  +80.0%       +72.6 to +87.7%      worse
+kv  successRatio  100.00%   100.00%   +0.0 points  +0.0 to +0.0 points  no difference shown
 
 4 worse, 1 no difference shown (at 95 % confidence)
 ";

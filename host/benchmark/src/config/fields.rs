@@ -70,6 +70,15 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A name that becomes a part of a path; an empty one is none.
+    pub(crate) fn name(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let found = self.string(name)?.filter(|text| !text.is_empty());
+        if let (Some(text), Some(item)) = (&found, self.object.get(name)) {
+            is_name(text).map_err(|message| self.error(item.value.pos, format!("{name}: {message}")))?;
+        }
+        Ok(found)
+    }
+
     /// Yes or no.
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ConfigError> {
         self.read(name, Value::boolean)
@@ -107,6 +116,18 @@ impl<'a> Fields<'a> {
         };
         self.object.items.iter().map(entry).collect()
     }
+}
+
+/// Whether this can be a part of a path; the error says what was expected.
+pub(crate) fn is_name(text: &str) -> Result<(), String> {
+    if text.chars().any(char::is_control) {
+        return Err(format!("expected a name without control characters, found {text:?}"));
+    }
+    // A server would take the path for a shorter one.
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return Err(format!("expected a name, found {text:?}, which leads to another path"));
+    }
+    Ok(())
 }
 
 fn json(value: &Value) -> Result<Json, Error> {

@@ -3,7 +3,7 @@
 //! Its language is HCL 2, of which such files use what HCL 1 has too: blocks, attributes, lists. A template or an expression is an error.
 
 use super::ConfigError;
-use super::fields::Fields;
+use super::fields::{Fields, is_name};
 use crate::kinds::{Kind, Test};
 use crate::results::TOTAL;
 use cofferdam_hcl::{Item, Object};
@@ -119,6 +119,8 @@ fn test(fields: &Fields<'_>, item: &Item) -> Result<Test, ConfigError> {
     if name.eq_ignore_ascii_case(TOTAL) || name.is_empty() {
         return Err(fields.error(item.pos, format!("a test cannot be called {name:?}: give it another name")));
     }
+    // Where it mounts what it needs, unless it says another name.
+    is_name(name).map_err(|message| fields.error(item.pos, format!("test {name:?}: {message}")))?;
     let object = item.value.object().map_err(|error| fields.error(error.pos, error.message))?;
     let what = format!("test {kind:?}");
     let test = Fields::new(fields.file(), object, &what, &["weight", "mount_name", "config"], &[])?;
@@ -127,7 +129,7 @@ fn test(fields: &Fields<'_>, item: &Item) -> Result<Test, ConfigError> {
     Ok(Test {
         name: name.to_owned(),
         weight: test.count("weight", 0)?.unwrap_or(0),
-        mount: test.string("mount_name")?.filter(|mount| !mount.is_empty()),
+        mount: test.name("mount_name")?,
         kind: Kind::read(kind, config.as_ref())?,
     })
 }

@@ -35,6 +35,19 @@ fn texts_of_others_are_escaped() {
 }
 
 #[test]
+fn what_was_not_sent_and_an_outage_are_shown() {
+    let mut target = saved();
+    let pace = BTreeMap::from([("reads".to_owned(), vec![100, 100, 0])]);
+    target.details = Some(Details { pace, unsent: vec![7, 0], ..Details::default() });
+    let due = 7 + target.total().unwrap().requests;
+    let page = page(&[target]);
+    assert!(page.contains(&format!("7 of {due} requests that were due were not sent")), "{page}");
+    // The line ends at the bottom, which is at 292.
+    let line = page.split("Throughput over time").last().unwrap().split("points=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(line.split(' ').count() == 3 && line.ends_with(",292.0"), "{line}");
+}
+
+#[test]
 fn long_runs_stay_small() {
     let mut target = saved();
     let pace = BTreeMap::from([("reads".to_owned(), vec![1_000; 172_800])]);

@@ -39,7 +39,7 @@ impl Approle {
     pub(super) fn read(config: Option<&Fields<'_>>) -> Result<Self, ConfigError> {
         let (mut name, mut role, mut secret_id) = (None, Map::new(), Map::new());
         if let Some(block) = config.map(|config| config.block("role", ROLE)).transpose()?.flatten() {
-            name = block.string("role_name")?.filter(|name| !name.is_empty());
+            name = block.name("role_name")?;
             role = block.json()?;
             role.remove("role_name");
         }
@@ -57,6 +57,6 @@ impl Approle {
         let options = Value::Object(self.secret_id.clone());
         let secret_id = site.api.text("PUT", &format!("{role}/secret-id"), Some(&options), "secret_id").await?;
         let body = Zeroizing::new(json!({"role_id": role_id.as_str(), "secret_id": secret_id.as_str()}).to_string());
-        Ok(Plan::new("POST", format!("{mount}/login"), body))
+        Ok(Plan::new("POST", &format!("{mount}/login"), body))
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Cubbyhole {
 
 impl Cubbyhole {
     pub(super) fn read(write: bool, config: Option<&Fields<'_>>) -> Result<Self, ConfigError> {
-        let path = config.map(|config| config.string("path")).transpose()?.flatten().filter(|path| !path.is_empty());
+        let path = config.map(|config| config.name("path")).transpose()?.flatten();
         Ok(Self { write, path: path.unwrap_or_else(|| "my-path".to_owned()) })
     }
 
@@ -27,9 +27,9 @@ impl Cubbyhole {
         site.api.call("PUT", &path, Some(&secret)).await?;
         site.undo.borrow_mut().push(path.clone());
         if self.write {
-            Ok(Plan::new("POST", path, Zeroizing::new(secret.to_string())))
+            Ok(Plan::new("POST", &path, Zeroizing::new(secret.to_string())))
         } else {
-            Ok(Plan::new("GET", path, Zeroizing::default()))
+            Ok(Plan::new("GET", &path, Zeroizing::default()))
         }
     }
 }

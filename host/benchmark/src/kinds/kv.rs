@@ -55,10 +55,10 @@ impl Kv {
         let seeders = site.workers.clamp(1, SEEDERS);
         try_join_all((0..seeders).map(|_| seed(site.api.another(), &prefix, &first, &next, self.number))).await?;
         if !self.write {
-            return Ok(Plan::new("GET", prefix, Zeroizing::default()).numbered(self.number));
+            return Ok(Plan::new("GET", &prefix, Zeroizing::default()).numbered(self.number));
         }
         let body = json!({"data": {"foo": "a".repeat(self.size)}}).to_string();
-        Ok(Plan::new("POST", prefix, Zeroizing::new(body)).numbered(self.number))
+        Ok(Plan::new("POST", &prefix, Zeroizing::new(body)).numbered(self.number))
     }
 }
 

@@ -119,6 +119,15 @@ fn the_others_ask_for_what_their_names_say() {
 }
 
 #[test]
+fn names_are_escaped_where_a_url_needs_it() {
+    let last = |name: &str, config: &str| asked(&kind(name, config).unwrap()).pop().unwrap().0;
+    assert_eq!(last("cubbyhole_read", "path = \"a b/ü?#%2f+\""), "GET /v1/cubbyhole/a%20b/%C3%BC%3F%23%252f%2B");
+    assert_eq!(last("userpass_auth", "username = \"a b\""), "POST /v1/auth/here/login/a%20b");
+    assert_eq!(asked(&kind("approle_auth", "role { role_name = \"x y\" }").unwrap())[1].0, "POST /v1/auth/here/role/x%20y");
+    assert_eq!(last("transit_sign", "keys { name = \"k k\" }\n sign { name = \"k k\" }"), "POST /v1/here/sign/k%20k");
+}
+
+#[test]
 fn what_was_set_up_is_remembered_even_if_the_rest_fails() {
     let kind = kind("approle_auth", "").unwrap();
     let refuse = |part: &'static str| move |asked: &Asked| if asked.path.contains(part) { (400, String::new()) } else { answers(asked) };
@@ -142,5 +151,16 @@ fn mistakes_are_named_with_their_place() {
     assert!(wrong("kvv1_read", "sealWrap = true").contains("known are kvsize, numkvs"));
     assert!(wrong("seal_status", "x = 1").contains("it takes none"));
     assert!(wrong("cubbyhole_read", "path = \"${x}\"").contains("templates"));
+    for (name, config) in [
+        ("cubbyhole_read", "path = \"a\\r\\nX: y\""),
+        ("approle_auth", "role { role_name = \"a\\u0000\" }"),
+        ("userpass_auth", "username = \"\\t\""),
+        ("transit_sign", "sign { name = \"a\\n\" }"),
+        ("transit_sign", "keys { name = \"a\\n\" }"),
+    ] {
+        let message = wrong(name, config);
+        assert!(message.starts_with("x.hcl:2:") && message.contains("expected a name without control characters, found \""), "{message}");
+    }
+    assert!(wrong("cubbyhole_read", "path = \"a/../../sys/seal\"").contains("which leads to another path"));
     assert!(wrong("transit_sign", "encrypt {\n nam = 1\n}").contains("\"nam\" is no key of encrypt"));
 }

@@ -96,7 +96,10 @@ impl Transit {
             Ok::<_, ConfigError>(usize::try_from(count).unwrap_or(usize::MAX))
         };
         let block = |name: &str, keys: &[&str]| match config.map(|config| config.block(name, keys)).transpose()?.flatten() {
-            Some(block) => block.json(),
+            Some(block) => {
+                block.name("name")?;
+                block.json()
+            }
             None => Ok(Body::new()),
         };
         let mut key = block("keys", KEY)?;
@@ -159,7 +162,7 @@ impl Transit {
             }
         }
         let body = Zeroizing::new(Value::Object(request).to_string());
-        Ok(Plan::new("POST", path(self.action), body))
+        Ok(Plan::new("POST", &path(self.action), body))
     }
 }
 

@@ -30,11 +30,10 @@ pub(crate) struct Userpass {
 
 impl Userpass {
     pub(super) fn read(config: Option<&Fields<'_>>) -> Result<Self, ConfigError> {
-        let text = |key: &str| {
-            Ok::<_, ConfigError>(config.map(|config| config.string(key)).transpose()?.flatten().filter(|text| !text.is_empty()))
-        };
-        let name = text("username")?.unwrap_or_else(|| "benchmark-user".to_owned());
-        let password = text("password")?.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random_bytes(48)));
+        let name = config.map(|config| config.name("username")).transpose()?.flatten();
+        let name = name.unwrap_or_else(|| "benchmark-user".to_owned());
+        let password = config.map(|config| config.string("password")).transpose()?.flatten().filter(|text| !text.is_empty());
+        let password = password.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random_bytes(48)));
         let mut user = config.map(Fields::json).transpose()?.unwrap_or_default();
         user.remove("username");
         user.insert("password".to_owned(), Value::String(password.clone()));
@@ -45,6 +44,6 @@ impl Userpass {
         let mount = site.enable("userpass").await?;
         site.api.call("POST", &format!("{mount}/users/{}", self.name), Some(&Value::Object(self.user.clone()))).await?;
         let body = Zeroizing::new(json!({"password": self.password.as_str()}).to_string());
-        Ok(Plan::new("POST", format!("{mount}/login/{}", self.name), body))
+        Ok(Plan::new("POST", &format!("{mount}/login/{}", self.name), body))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A thread, since the timers of the asynchronous runtime tick in milliseconds, and what they are late by would count as the server's.
 
-use super::Stop;
+use super::{Shape, Stop};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +10,6 @@ use tokio::sync::Semaphore;
 
 /// A wish to stop is seen this soon.
 const LONGEST: Duration = Duration::from_millis(100);
-/// What is due waits at least this long for a worker once the time is over.
-const PATIENCE: Duration = Duration::from_secs(10);
 const SECOND: u128 = 1_000_000_000;
 
 /// When requests are due, and which of them are.
@@ -43,9 +41,14 @@ impl Pace {
         u64::try_from((elapsed.as_nanos() * u128::from(self.rps)).div_ceil(SECOND)).unwrap_or(u64::MAX)
     }
 
-    /// Lets requests go until the end. What is due by then and waits for a worker is still sent, unless that takes as long again.
-    pub(super) fn drive(&self, start: Instant, duration: Duration, stop: &Stop) {
-        let all = self.before(duration);
+    /// How many requests were handed out so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Lets requests go until the end, and says how many. What is due by then and waits for a worker is still sent, as long as the patience lasts.
+    pub(super) fn drive(&self, start: Instant, shape: Shape, stop: &Stop) -> u64 {
+        let all = self.before(shape.duration);
         let mut gone = 0;
         while gone < all && !stop.is_wished() {
             let elapsed = start.elapsed();
@@ -60,21 +63,18 @@ impl Pace {
         }
         // What was let go is to be taken, too: it was due, and whoever looks at the times must see it. But a rate that is far beyond the server's would
         // never come to an end. (A permit that is on its way to a worker is lost when the semaphore closes, so those that were used are counted.)
-        let patience = Instant::now() + duration.max(PATIENCE);
-        while self.taken.load(Ordering::Relaxed) < gone && !stop.is_wished() && Instant::now() < patience {
+        let patience = Instant::now() + shape.patience;
+        while self.taken() < gone && !stop.is_wished() && Instant::now() < patience {
             thread::sleep(Duration::from_millis(1));
         }
-        let left = gone.saturating_sub(self.taken.load(Ordering::Relaxed));
         self.due.close();
-        if left > 0 && !stop.is_wished() {
-            tracing::warn!("{left} requests that were due were not sent: this rate is too high for the server, or for so few workers");
-        }
+        gone
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Pace, Stop};
+    use super::{Pace, Shape, Stop};
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -96,13 +96,14 @@ mod tests {
         let start = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
         let driver = std::thread::spawn({
             let pace = Arc::clone(&pace);
-            move || pace.drive(start, Duration::from_millis(100), &Stop::default())
+            let shape = Shape { workers: 1, rps: 10_000, duration: Duration::from_millis(100), patience: Duration::from_secs(10) };
+            move || pace.drive(start, shape, &Stop::default())
         });
         let mut due = Vec::new();
         while let Some(next) = pace.next(start).await {
             due.push(next);
         }
-        driver.join().unwrap();
+        assert_eq!((driver.join().unwrap(), pace.taken()), (1_000, 1_000));
         assert_eq!(due.len(), 1_000);
         assert_eq!(due[999] - start, Duration::from_micros(99_900));
     }

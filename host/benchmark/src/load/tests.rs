@@ -1,4 +1,4 @@
-use super::{Aim, Aimed, Counters, Shape, Stop, run};
+use super::{Aim, Aimed, Counted, Counters, Shape, Stop, run};
 use crate::client::Plan;
 use crate::results::Repetition;
 use crate::testing::{Server, remote};
@@ -12,13 +12,23 @@ use zeroize::Zeroizing;
 fn aims(address: SocketAddr, tests: &[(&str, u32)]) -> Arc<Vec<Aim>> {
     let remote = remote(address);
     let aimed = |(name, weight): &(&str, u32)| {
-        let plan = Plan::new("GET", format!("{name}/"), Zeroizing::default()).numbered(10);
+        let plan = Plan::new("GET", &format!("{name}/"), Zeroizing::default()).numbered(10);
         Aimed { name: (*name).to_owned(), weight: *weight, request: plan.prepare(&remote) }
     };
     Arc::new(vec![Aim { tests: tests.iter().map(aimed).collect(), remote: Arc::clone(&remote) }])
 }
 
+fn shape(workers: u32, rps: u32, duration: Duration) -> Shape {
+    Shape { workers, rps, duration, patience: Duration::from_secs(60) }
+}
+
 fn load(aims: &Arc<Vec<Aim>>, shape: Shape, threads: usize, stop: &Stop) -> (Repetition, Vec<(u64, u64)>) {
+    let (counted, counters) = whole_load(aims, shape, threads, stop);
+    assert_eq!(counted.unsent, 0);
+    (counted.repetition, counters)
+}
+
+fn whole_load(aims: &Arc<Vec<Aim>>, shape: Shape, threads: usize, stop: &Stop) -> (Counted, Vec<(u64, u64)>) {
     let counters: Arc<Vec<Counters>> = Arc::new((0..threads).map(|_| Counters::default()).collect());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut found = runtime.block_on(run(aims, shape, stop, &counters)).unwrap();
@@ -28,7 +38,7 @@ fn load(aims: &Arc<Vec<Aim>>, shape: Shape, threads: usize, stop: &Stop) -> (Rep
 #[test]
 fn a_closed_loop_counts_every_request_and_draws_by_weight() {
     let server = Server::start(|asked| (if asked.path.starts_with("/v1/rare") { 404 } else { 200 }, "body".to_owned()));
-    let shape = Shape { workers: 3, rps: 0, duration: Duration::from_millis(300) };
+    let shape = shape(3, 0, Duration::from_millis(300));
     let (found, counters) = load(&aims(server.address, &[("often", 80), ("rare", 20), ("never", 0)]), shape, 2, &Stop::default());
     let seen = server.lines().iter().fold(BTreeMap::<String, u64>::new(), |mut seen, line| {
         *seen.entry(line.split('/').nth(2).unwrap().to_owned()).or_default() += 1;
@@ -55,7 +65,7 @@ fn an_open_loop_counts_the_wait_of_what_was_due() {
         }
         (200, String::new())
     });
-    let shape = Shape { workers: 1, rps: 100, duration: Duration::from_millis(500) };
+    let shape = shape(1, 100, Duration::from_millis(500));
     let (found, _) = load(&aims(server.address, &[("only", 100)]), shape, 1, &Stop::default());
     let metrics = found["only"].metrics();
     assert_eq!(metrics.requests, 50);
@@ -66,11 +76,25 @@ fn an_open_loop_counts_the_wait_of_what_was_due() {
 }
 
 #[test]
+fn what_was_due_and_never_sent_is_counted() {
+    let server = Server::start(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        (200, String::new())
+    });
+    // 50 are due, one worker sends at most six of them in this time.
+    let shape = Shape { patience: Duration::from_millis(50), ..shape(1, 200, Duration::from_millis(250)) };
+    let (counted, _) = whole_load(&aims(server.address, &[("only", 100)]), shape, 1, &Stop::default());
+    let sent = counted.repetition["only"].requests();
+    assert!(sent >= 1 && counted.unsent >= 40, "{sent} and {}", counted.unsent);
+    assert_eq!(sent + counted.unsent, 50);
+}
+
+#[test]
 fn who_does_not_answer_is_counted() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let shape = Shape { workers: 2, rps: 0, duration: Duration::from_millis(100) };
+    let shape = shape(2, 0, Duration::from_millis(100));
     let (found, _) = load(&aims(address, &[("only", 100)]), shape, 1, &Stop::default());
     let metrics = found["only"].metrics();
     assert!(metrics.requests >= 2 && metrics.success == 0.0, "{metrics:?}");
@@ -91,7 +115,7 @@ fn a_wish_ends_the_load() {
         if rps > 0 {
             stop.wish();
         }
-        let shape = Shape { workers: 4, rps, duration: Duration::from_secs(3600) };
+        let shape = shape(4, rps, Duration::from_secs(3600));
         load(&aims(server.address, &[("only", 100)]), shape, 2, &stop);
     }
 }

@@ -4,9 +4,8 @@ use super::draw::{Draw, table};
 use super::pace::Pace;
 use super::{Aim, Counters, LoadError, Shape, Stop, tallies};
 use crate::client::{Fault, Line};
-use crate::results::{Outcome, Start, Tally};
+use crate::results::{Outcome, Start};
 use http::StatusCode;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,11 +36,9 @@ struct Worker {
     draw: Draw,
 }
 
-type Tallies = Rc<RefCell<Vec<Vec<Tally>>>>;
-
 impl Part {
-    /// Connects, waits for the start, and works to the end. The counts are by server and test.
-    pub(super) fn run(mut self) -> Result<Vec<Vec<Tally>>, LoadError> {
+    /// Connects, waits for the start, and works to the end.
+    pub(super) fn run(mut self) -> Result<(), LoadError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, async {
             let mut workers = self.workers();
@@ -50,16 +47,15 @@ impl Part {
             let _waits = self.ready.send(()).await;
             let start = *self.begun.wait_for(Option::is_some).await.map_err(|_| LoadError::Lost)?;
             let start = start.ok_or(LoadError::Lost)?;
-            let tallies: Tallies = Rc::new(RefCell::new(tallies(&self.aims, start)?));
+            if let Some(counters) = self.counters.get(self.number) {
+                *counters.held() = tallies(&self.aims, start)?;
+            }
             let part = Rc::new(self);
-            let running: Vec<_> = workers
-                .into_iter()
-                .map(|worker| tokio::task::spawn_local(worker.run(Rc::clone(&part), start, Rc::clone(&tallies))))
-                .collect();
+            let running: Vec<_> = workers.into_iter().map(|worker| tokio::task::spawn_local(worker.run(Rc::clone(&part), start))).collect();
             for worker in running {
                 worker.await.map_err(|_| LoadError::Lost)?;
             }
-            Ok(tallies.take())
+            Ok(())
         })
     }
 
@@ -79,8 +75,9 @@ impl Part {
 }
 
 impl Worker {
-    async fn run(mut self, part: Rc<Part>, start: Start, tallies: Tallies) {
+    async fn run(mut self, part: Rc<Part>, start: Start) {
         let (Some(aim), Some(pace)) = (part.aims.get(self.target), part.paces.get(self.target)) else { return };
+        let Some(counters) = part.counters.get(part.number) else { return };
         let tests = table(&aim.tests);
         let draws = u32::try_from(tests.len()).unwrap_or(1);
         let mut bytes = Zeroizing::new(Vec::new());
@@ -104,11 +101,8 @@ impl Worker {
                 Err(fault) => Some(fault.to_string()),
             };
             let outcome = Outcome { due, done, status, bytes_in, bytes_out: test.request.sent(), error: error.as_deref() };
-            if let Some(tally) = tallies.borrow_mut().get_mut(self.target).and_then(|tests| tests.get_mut(index)) {
+            if let Some(tally) = counters.held().get_mut(self.target).and_then(|tests| tests.get_mut(index)) {
                 tally.record(&outcome);
-            }
-            if let Some(counters) = part.counters.get(part.number) {
-                counters.add(!good);
             }
             if part.shape.rps == 0 && matches!(answer, Err(Fault::Connect(_))) {
                 tokio::time::sleep(PAUSE).await;

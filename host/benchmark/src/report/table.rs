@@ -8,7 +8,7 @@ use crate::results::Target;
 
 const HEAD: [&str; 8] = ["op", "count", "rate", "throughput", "mean", "95th%", "99th%", "successRatio"];
 
-/// The table of one target, an empty line after it.
+/// The table of one target, an empty line after it. What vault-benchmark has not stands below it.
 #[must_use]
 pub fn terse(target: &Target) -> String {
     let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
@@ -17,7 +17,8 @@ pub fn terse(target: &Target) -> String {
         rows.push(HEAD.map(|_| "---".to_owned()).to_vec());
         rows.push(row("TOTAL", total));
     }
-    format!("Target: {}\n{}\n", plain(&target.target_addr), aligned(&rows))
+    let unsent = target.unsent().map(|unsent| format!("Note: {unsent}\n\n")).unwrap_or_default();
+    format!("Target: {}\n{}\n{unsent}", plain(&target.target_addr), aligned(&rows))
 }
 
 fn row(test: &str, metrics: &Metrics) -> Vec<String> {

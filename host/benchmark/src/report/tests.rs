@@ -3,6 +3,7 @@ use super::go::rounded;
 use super::go_duration;
 use super::render;
 use crate::results;
+use crate::results::Details;
 use crate::results::Target;
 use crate::results::natural;
 
@@ -65,6 +66,19 @@ fn results_of_old_releases_have_no_target() {
     let targets = results::read(&value["metrics"].to_string()).unwrap();
     assert_eq!(targets[0].target_addr, "N/A");
     assert_eq!(targets[0].metrics, saved()[0].metrics);
+}
+
+#[test]
+fn what_was_not_sent_is_said_below_the_figures() {
+    let mut target = saved().remove(0);
+    target.details = Some(Details { unsent: vec![90, 10], ..Details::default() });
+    let due = 100 + target.total().unwrap().requests;
+    for mode in [Mode::Terse, Mode::Verbose] {
+        let text = render(mode, std::slice::from_ref(&target)).unwrap();
+        assert!(text.contains(&format!("\n\nNote: 100 of {due} requests that were due were not sent")), "{text}");
+    }
+    let kept = results::read(&render(Mode::Json, std::slice::from_ref(&target)).unwrap()).unwrap();
+    assert_eq!(kept, [target]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub fn verbose(target: &Target, named: bool) -> String {
     for (test, metrics) in target.tests().into_iter().chain(total) {
         text.push_str(&format!("\n{}\n{}", plain(test), section(metrics)));
     }
+    text.extend(target.unsent().map(|unsent| format!("\nNote: {unsent}\n")));
     text
 }
 

@@ -9,7 +9,6 @@ use super::Percentile;
 use super::Volume;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::Instant;
 use time::OffsetDateTime;
@@ -89,7 +88,7 @@ pub struct Tally {
     bytes_out: u64,
     span: Option<Span>,
     statuses: BTreeMap<u16, u64>,
-    errors: BTreeSet<String>,
+    errors: BTreeMap<String, u64>,
     pace: Vec<u64>,
 }
 
@@ -125,7 +124,7 @@ impl Tally {
             bytes_out: 0,
             span: None,
             statuses: BTreeMap::new(),
-            errors: BTreeSet::new(),
+            errors: BTreeMap::new(),
             pace: Vec::new(),
         })
     }
@@ -150,11 +149,12 @@ impl Tally {
             self.successes += 1;
             self.tick(outcome.done);
         }
-        if let Some(error) = outcome.error
-            && !self.errors.contains(error)
-            && self.errors.len() < ERRORS
-        {
-            self.errors.insert(error.to_owned());
+        if let Some(error) = outcome.error {
+            if let Some(count) = self.errors.get_mut(error) {
+                *count += 1;
+            } else if self.errors.len() < ERRORS {
+                self.errors.insert(error.to_owned(), 1);
+            }
         }
     }
 
@@ -190,9 +190,11 @@ impl Tally {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
-        let room = ERRORS.saturating_sub(self.errors.len());
-        let fresh: Vec<String> = other.errors.difference(&self.errors).take(room).cloned().collect();
-        self.errors.extend(fresh);
+        for (error, count) in &other.errors {
+            if self.errors.len() < ERRORS || self.errors.contains_key(error) {
+                *self.errors.entry(error.clone()).or_default() += count;
+            }
+        }
         if self.pace.len() < other.pace.len() {
             self.pace.resize(other.pace.len(), 0);
         }
@@ -213,6 +215,11 @@ impl Tally {
         self.requests - self.successes
     }
 
+    /// The different errors, and how often each came.
+    pub fn errors(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.errors.iter().map(|(error, count)| (error.as_str(), *count))
+    }
+
     /// When the load began.
     #[must_use]
     pub const fn start(&self) -> Start {
@@ -225,12 +232,20 @@ impl Tally {
         &self.pace
     }
 
-    /// The same without the last second, unless it is whole: it would look as if the server had slowed down.
+    /// How long after the start the last answer was there.
     #[must_use]
-    pub fn whole_seconds(&self) -> &[u64] {
-        let whole = self.span.map_or(0, |span| span.end.saturating_duration_since(self.start.instant).as_secs());
-        let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(self.pace.len());
-        self.pace.get(..whole).unwrap_or_default()
+    pub fn elapsed(&self) -> Duration {
+        self.span.map_or(Duration::ZERO, |span| span.end.saturating_duration_since(self.start.instant))
+    }
+
+    /// The same, with zeros for the seconds up to `end` in which nothing succeeded any more. A last second that is not whole is left out: it would look as
+    /// if the server had slowed down.
+    #[must_use]
+    pub fn whole_seconds(&self, end: Duration) -> Vec<u64> {
+        let seconds = |time: Duration| usize::try_from(time.as_secs()).unwrap_or(usize::MAX);
+        let mut counts: Vec<u64> = self.pace.iter().take(seconds(self.elapsed().max(end))).copied().collect();
+        counts.resize(seconds(end).clamp(counts.len(), SECONDS), 0);
+        counts
     }
 
     /// The spread of the latencies.
@@ -296,7 +311,7 @@ impl Tally {
             throughput,
             success: ratio(self.successes, self.requests),
             status_codes: self.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
-            errors: Some(self.errors.iter().cloned().collect()),
+            errors: Some(self.errors.keys().cloned().collect()),
         }
     }
 

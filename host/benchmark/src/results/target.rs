@@ -6,6 +6,7 @@ use super::Tally;
 use serde::Deserialize;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What one repetition of the load counted, by the name of the test; without a total, which is added up here.
 pub type Repetition = BTreeMap<String, Tally>;
@@ -38,6 +39,9 @@ pub struct Details {
     pub percentiles: BTreeMap<String, Vec<Percentile>>,
     /// Successes in each whole second, by test: one repetition after the other.
     pub pace: BTreeMap<String, Vec<u64>>,
+    /// Requests that were due and never sent, by repetition; empty if nothing was due at any time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unsent: Vec<u64>,
 }
 
 /// The load that was asked for.
@@ -82,7 +86,15 @@ impl Target {
         for (test, tallies) in &by_test {
             metrics.extend(Tally::metrics_of(tallies).map(|found| ((*test).to_owned(), found)));
             details.percentiles.insert((*test).to_owned(), merged(tallies).map(|whole| whole.percentiles()).unwrap_or_default());
-            details.pace.insert((*test).to_owned(), tallies.iter().flat_map(|tally| tally.whole_seconds().iter().copied()).collect());
+        }
+        let whole = Duration::from_nanos(details.load.duration);
+        for (number, repetition) in with_totals.iter().enumerate() {
+            // A run that was stopped ended with its last answer, whichever test had it.
+            let stopped = details.load.interrupted && number + 1 == with_totals.len();
+            for (test, tally) in repetition {
+                let end = if stopped { whole.min(last_answer(repetition, tally)) } else { whole };
+                details.pace.entry(test.clone()).or_default().extend(tally.whole_seconds(end));
+            }
         }
         if repetitions.len() > 1 {
             details.repetitions = with_totals
@@ -107,10 +119,24 @@ impl Target {
         self.metrics.get(TOTAL)
     }
 
+    /// How many requests were due and never sent, in words; none if there were none.
+    #[must_use]
+    pub fn unsent(&self) -> Option<String> {
+        let unsent: u64 = self.details.iter().flat_map(|details| &details.unsent).sum();
+        let due = unsent.saturating_add(self.total().map_or(0, |total| total.requests));
+        (unsent > 0).then(|| format!("{unsent} of {due} requests that were due were not sent, and are in no figure: too much for the server, or for so few workers"))
+    }
+
     /// The metrics of one test (or the total) in each repetition; empty if there was one only.
     pub fn repetitions<'a>(&'a self, test: &'a str) -> impl Iterator<Item = &'a Metrics> {
         self.details.iter().flat_map(|details| &details.repetitions).filter_map(move |repetition| repetition.get(test))
     }
+}
+
+/// When the last of all tests that began with this one was answered.
+fn last_answer(repetition: &Repetition, tally: &Tally) -> Duration {
+    let together = repetition.values().filter(|other| other.start().instant() == tally.start().instant());
+    together.map(Tally::elapsed).max().unwrap_or_default()
 }
 
 fn merged(tallies: &[&Tally]) -> Option<Tally> {

@@ -51,6 +51,33 @@ fn the_figures_are_vegetas() {
 }
 
 #[test]
+fn an_outage_at_the_end_is_seen_as_long_as_the_load_lasted() {
+    let repetition = || -> Repetition {
+        let start = start();
+        let (mut dies, mut lives) = (Tally::new(start).unwrap(), Tally::new(start).unwrap());
+        for number in 0..39 {
+            let (status, error) = if number < 18 { (200, None) } else { (0, Some("cannot connect")) };
+            add(&mut dies, MILLISECOND * 100 * number, MILLISECOND, status, error);
+        }
+        // Nothing of this one fell into the last half second, which is no outage; what was answered after the end fills no second.
+        (0..35).for_each(|number| add(&mut lives, MILLISECOND * 100 * number, MILLISECOND, 200, None));
+        add(&mut lives, MILLISECOND * 3_990, MILLISECOND * 300, 200, None);
+        BTreeMap::from([("dies".to_owned(), dies), ("lives".to_owned(), lives)])
+    };
+    let pace = |interrupted: bool| {
+        let load = Load { duration: 4_000_000_000, interrupted, ..Load::default() };
+        Target::new("http://a:1", load, BTreeMap::new(), &[repetition(), repetition()]).details.unwrap().pace
+    };
+    let (dies, lives) = ([10, 8, 0, 0, 10, 8, 0, 0], [10, 10, 10, 5, 10, 10, 10, 5]);
+    assert_eq!((pace(false)["dies"].as_slice(), pace(false)["lives"].as_slice()), (dies.as_slice(), lives.as_slice()));
+    assert_eq!(pace(true)["dies"], dies, "it was stopped after the last answer of all");
+    // Stopped after four seconds of ten.
+    let load = Load { duration: 10_000_000_000, interrupted: true, ..Load::default() };
+    let stopped = Target::new("http://a:1", load, BTreeMap::new(), &[repetition()]).details.unwrap().pace;
+    assert_eq!(stopped["dies"], [10, 8, 0, 0]);
+}
+
+#[test]
 fn nothing_sent_is_nothing_found() {
     let tally = Tally::new(start()).unwrap();
     let metrics = tally.metrics();
