@@ -17,7 +17,7 @@ use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 use zeroize::Zeroizing;
 
 use crate::settings;
-use crate::token::Clock;
+use crate::token::{Clock, Token};
 
 /// What a request asks of the cache.
 pub(crate) const CONTROL: HeaderName = HeaderName::from_static("x-vault-cache-control");
@@ -155,8 +155,8 @@ impl Answers {
     }
 
     /// With another token no request finds what the last one's left: it is wiped at once.
-    pub(crate) fn use_token(&self, token: &str) {
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    pub(crate) fn use_token(&self, token: &Token) {
+        let digest = token.digest();
         let mut state = self.lock();
         if state.token.replace(digest).is_some_and(|last| last != digest) {
             state.entries.clear();
@@ -344,10 +344,11 @@ mod tests {
         assert!(answers.lock().entries.len() > 2 && answers.largest() == 2_500);
         keep(&answers, 201, 20_000);
         assert!(answers.get(&Key([201; 32])).is_none());
-        answers.use_token("first");
-        answers.use_token("first");
+        let token = |text: &str| Token::new(Zeroizing::new(text.to_owned()));
+        answers.use_token(&token("first"));
+        answers.use_token(&token("first"));
         assert!(answers.lock().entries.len() > 2);
-        answers.use_token("second");
+        answers.use_token(&token("second"));
         assert!(answers.is_empty());
     }
 

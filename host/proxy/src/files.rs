@@ -113,7 +113,7 @@ impl Files {
     async fn pass(&self) -> Duration {
         let mut entries = self.entries.lock().await;
         // Also when nothing is due: it renews the token, with which the leases of what was read would end.
-        let token = self.keeper.token().await.ok().map(|token| Sha256::digest(token.expose().as_bytes()).into());
+        let token = self.keeper.token().await.ok().map(|token| token.digest());
         for entry in entries.iter_mut() {
             let ended = entry.leased_to.is_some() && token.is_some() && entry.leased_to != token;
             if !ended && entry.due.is_none_or(|due| due > (self.clock)()) {
@@ -137,7 +137,7 @@ impl Files {
         let failed = |cause: String| format!("{}: {} for {}: {cause}", secret.name, secret.path, secret.file.display());
         let now = (self.clock)();
         let token = self.keeper.token().await.map_err(|error| failed(error.to_string()))?;
-        let index = self.keeper.index().await;
+        let index = self.keeper.index();
         let call = Call { path: &secret.path, token: Some(&token), index: &index, ..Call::default() };
         let answer = self.upstream.call(&call).await.map_err(|error| failed(error.to_string()))?;
         let lease: Lease = serde_json::from_slice(&answer.body).map_err(|_| failed("the server's answer is no secret".to_owned()))?;
@@ -148,7 +148,7 @@ impl Files {
             tracing::info!(secret = %secret.path, file = %secret.file.display(), "wrote a secret to its file");
         }
         (entry.digest, entry.failures) = (Some(digest), 0);
-        entry.leased_to = (!lease.lease_id.is_empty()).then(|| Sha256::digest(token.expose().as_bytes()).into());
+        entry.leased_to = (!lease.lease_id.is_empty()).then(|| token.digest());
         entry.due = self.watch.map(|interval| now + until(interval, &lease));
         Ok(())
     }

@@ -84,13 +84,13 @@ impl Forwarder {
             _ => Wish::NOTHING,
         };
         prepare(&mut parts)?;
-        let token = self.keeper.token().await.map_err(|error| Failed::internal(format!("failed to get valid Vault token: {error}")))?;
         match &self.answers {
-            Some(answers) if wish != Wish::NOTHING => self.by_cache(answers, wish, &parts, body, &token).await,
+            Some(answers) if wish != Wish::NOTHING => self.by_cache(answers, wish, &parts, body).await,
             _ => {
+                let token = self.token().await?;
                 if revoke {
                     // Before it is sent, since whoever asks may go away: a login too many is better than a token that has ended.
-                    self.keeper.revoke();
+                    self.keeper.revoke(&token);
                     self.answers.iter().for_each(Answers::clear);
                 }
                 self.send(&parts, body, &token).await.map(|response| response.map(Body::streamed))
@@ -98,21 +98,30 @@ impl Forwarder {
         }
     }
 
-    async fn by_cache(&self, answers: &Answers, wish: Wish, parts: &Parts, body: Bytes, token: &Token) -> Result<Response<Body>, Failed> {
-        answers.use_token(token.expose());
-        let key = Key::of(parts, &body, token.expose());
+    async fn token(&self) -> Result<Token, Failed> {
+        self.keeper.token().await.map_err(|error| Failed::internal(format!("failed to get valid Vault token: {error}")))
+    }
+
+    async fn by_cache(&self, answers: &Answers, wish: Wish, parts: &Parts, body: Bytes) -> Result<Response<Body>, Failed> {
+        let mut token = self.token().await?;
+        let mut key = Key::of(parts, &body, token.expose());
         let mut turn = None;
+        answers.use_token(&token);
         if wish.lookup {
             if let Some(response) = kept(answers, &key) {
                 return Ok(response);
             }
             turn = Some(answers.turn(key).await);
+            // The wait has no limit, and the token may have ended meanwhile.
+            token = self.token().await?;
+            key = Key::of(parts, &body, token.expose());
+            answers.use_token(&token);
             // Whoever asked before may have left it.
             if let Some(response) = kept(answers, &key) {
                 return Ok(response);
             }
         }
-        let response = self.send(parts, body, token).await?;
+        let response = self.send(parts, body, &token).await?;
         let response =
             if wish.store && response.status().as_u16() < 300 { keep(answers, key, response).await? } else { response.map(Body::streamed) };
         drop(turn);

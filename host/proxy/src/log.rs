@@ -27,6 +27,7 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Off => LevelFilter::OFF,
     };
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("coffer", level)
 }
@@ -46,5 +47,8 @@ mod tests {
             }
         }
         assert!(!filter(LogLevel::Error).would_enable("aws_config", &Level::WARN));
+        for target in ["cofferdam_proxy::token", "aws_config"] {
+            assert!(!filter(LogLevel::Off).would_enable(target, &Level::ERROR), "{target}");
+        }
     }
 }

@@ -19,8 +19,8 @@ use crate::upstream::{Answer, Call, CallError, Upstream};
 /// Room for the body of a login by AppRole.
 const ROOM: usize = 4 << 10;
 
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
+/// Why there is no token. It can be cloned: one attempt's failure answers all who waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LoginError {
     /// AWS's credentials could not be had, or not be signed with.
     #[error("the login needs AWS credentials: {0}")]

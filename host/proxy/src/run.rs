@@ -131,7 +131,7 @@ impl Running {
         }
         let clock = system_clock();
         let upstream = Arc::new(Upstream::new(settings).map_err(RunError::Local)?);
-        let keeper = Arc::new(Keeper::new(settings, Arc::clone(&upstream), Arc::clone(&clock)));
+        let keeper = Keeper::new(settings, Arc::clone(&upstream), Arc::clone(&clock));
         keeper.token().await.map_err(|error| failed(format!("cannot log in at {}: {error}", settings.address.url())))?;
         let mut beside = JoinSet::new();
         let mut stays = settings.mode.serves();

@@ -3,7 +3,8 @@
 //! The rule: it ends by an event, after the requests under way. Connections have no time limit of their own: a process that was frozen must not close, when it
 //! goes on, what its client has just begun to use again.
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,17 +27,23 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) enum Listener {
     /// An address.
     Tcp(TcpListener),
-    /// A socket, with its path.
+    /// A socket, with its file.
     Unix(UnixListener, Made),
 }
 
 /// The file of a socket, removed at the end.
-pub(crate) struct Made(PathBuf);
+pub(crate) struct Made {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+}
 
 impl Drop for Made {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
-        let _ = std::fs::remove_file(&self.0);
+        // Somebody else may have removed it, and a successor may have made its own there.
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -48,8 +55,8 @@ impl Listener {
                 TcpListener::bind(address).await.map(Listener::Tcp).map_err(|error| format!("cannot listen on {address}: {error}"))
             }
             Listen::Unix(path) => {
-                let listener = bind_socket(path).await.map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
-                Ok(Listener::Unix(listener, Made(path.clone())))
+                let (listener, made) = bind_socket(path).await.map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
+                Ok(Listener::Unix(listener, made))
             }
         }
     }
@@ -58,15 +65,18 @@ impl Listener {
     pub(crate) fn name(&self) -> String {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map_or_else(|error| error.to_string(), |address| format!("http://{address}")),
-            Listener::Unix(_, made) => format!("unix://{}", made.0.display()),
+            Listener::Unix(_, made) => format!("unix://{}", made.path.display()),
         }
     }
 }
 
 /// A socket that only its owner may use, from its first moment: it gets its name after its mode. One that nobody listens on is replaced.
-async fn bind_socket(path: &Path) -> Result<UnixListener, String> {
-    if UnixStream::connect(path).await.is_ok() {
-        return Err("another process listens there".to_owned());
+async fn bind_socket(path: &Path) -> Result<(UnixListener, Made), String> {
+    match UnixStream::connect(path).await {
+        Ok(_) => return Err("another process listens there".to_owned()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
+        // Such as no permission, or too many that wait to be taken.
+        Err(error) => return Err(format!("another process may listen there: {error}: end it, or name another path")),
     }
     if std::fs::symlink_metadata(path).is_ok_and(|found| !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type())) {
         return Err("there is something that is no socket: remove it, or name another path".to_owned());
@@ -76,8 +86,10 @@ async fn bind_socket(path: &Path) -> Result<UnixListener, String> {
     let first = begin.path().join("s");
     let listener = UnixListener::bind(&first).map_err(|error| error.to_string())?;
     std::fs::set_permissions(&first, std::fs::Permissions::from_mode(0o600)).map_err(|error| error.to_string())?;
+    let file = std::fs::symlink_metadata(&first).map_err(|error| error.to_string())?;
+    let made = Made { path: path.to_owned(), file: (file.dev(), file.ino()) };
     std::fs::rename(&first, path).map_err(|error| error.to_string())?;
-    Ok(listener)
+    Ok((listener, made))
 }
 
 /// A listener whose requests are answered.
@@ -155,12 +167,27 @@ mod tests {
         let path = dir.path().join("socket");
         let first = bind_socket(&path).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(bind_socket(&path).await.unwrap_err().contains("another process"));
+        assert!(bind_socket(&path).await.err().unwrap().contains("another process"));
+        // Whoever listens without its file leaves a successor's alone.
+        std::fs::remove_file(&path).unwrap();
+        let successor = bind_socket(&path).await.unwrap();
         drop(first);
+        assert!(bind_socket(&path).await.err().unwrap().contains("another process listens"));
+        // Of a process that was killed, the file is left.
+        let (listener, made) = successor;
+        std::mem::forget(made);
+        drop(listener);
+        assert!(path.exists());
         let second = Listener::bind(&Listen::Unix(path.clone())).await.unwrap();
         assert_eq!((second.name(), std::fs::read_dir(dir.path()).unwrap().count()), (format!("unix://{}", path.display()), 1));
         drop(second);
         assert!(!path.exists());
+        // In use, but not for what is tried.
+        let other = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let error = bind_socket(&path).await.err().unwrap();
+        assert!(error.starts_with("another process may listen there: ") && path.exists(), "{error}");
+        drop(other);
+        std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "kept").unwrap();
         let error = Listener::bind(&Listen::Unix(path.clone())).await.err().unwrap();
         assert!(error.contains("no socket") && error.contains(path.to_str().unwrap()), "{error}");

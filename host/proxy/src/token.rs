@@ -1,19 +1,19 @@
 //! The token: got by a login, renewed while that is possible, and got anew before it ends.
 //!
 //! The rule: what is handed out is valid by the wall clock, which goes on while the process is frozen; a login that fails is an error to who asked, and
-//! never an old token beyond its end. One asks the server, the others wait for what it gets.
+//! never an old token beyond its end. One attempt at a time asks the server, whoever of those that wait for it goes away.
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use cofferdam_credentials::Sources;
 use http::{HeaderValue, Method};
-use tokio::sync::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::login::{LoginError, Session, Way, session};
@@ -46,6 +46,11 @@ impl Token {
     /// The text.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// What stands for it where it is only compared.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.expose().as_bytes()).into()
     }
 
     /// The value of `X-Vault-Token`, marked as secret; none if no header can hold it.
@@ -91,47 +96,91 @@ impl Held {
     }
 }
 
+/// What an attempt to get a token came to; none while it is under way.
+type Outcome = Option<Result<Token, LoginError>>;
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// The renewal or the login under way.
+    attempt: Option<watch::Receiver<Outcome>>,
+}
+
 /// Keeps a valid token.
 pub struct Keeper {
     way: Way,
     upstream: Arc<Upstream>,
     clock: Clock,
     grace: Duration,
-    held: Mutex<Option<Held>>,
-    revoked: AtomicBool,
+    state: Mutex<State>,
 }
 
 impl Keeper {
     /// Not logged in yet. AWS's credentials come from this process's surroundings.
-    pub fn new(settings: &Settings, upstream: Arc<Upstream>, clock: Clock) -> Keeper {
+    pub fn new(settings: &Settings, upstream: Arc<Upstream>, clock: Clock) -> Arc<Keeper> {
         Keeper::with(settings, upstream, clock, Sources::system())
     }
 
     /// The same with other surroundings.
-    pub fn with(settings: &Settings, upstream: Arc<Upstream>, clock: Clock, sources: Sources) -> Keeper {
+    pub fn with(settings: &Settings, upstream: Arc<Upstream>, clock: Clock, sources: Sources) -> Arc<Keeper> {
         let way = Way::new(settings, sources);
-        Keeper { way, upstream, clock, grace: settings.grace, held: Mutex::default(), revoked: AtomicBool::new(false) }
+        Arc::new(Keeper { way, upstream, clock, grace: settings.grace, state: Mutex::default() })
     }
 
-    /// A token that is valid now: logs in or renews first if it must. Callers wait for each other.
-    pub async fn token(&self) -> Result<Token, LoginError> {
-        let mut held = self.held.lock().await;
-        let now = (self.clock)();
-        let revoked = self.revoked.swap(false, Ordering::AcqRel);
-        if let Some(valid) = held.as_mut().filter(|held| !revoked && held.is_valid(now, self.grace)) {
-            if valid.wants_renewal(now) {
-                self.renew(valid).await;
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A token that is valid now: logs in or renews first if it must. Who asks meanwhile gets what that comes to.
+    pub async fn token(self: &Arc<Self>) -> Result<Token, LoginError> {
+        let mut outcome = {
+            let mut state = self.lock();
+            let now = (self.clock)();
+            if let Some(held) = state.held.as_ref().filter(|held| held.is_valid(now, self.grace) && !held.wants_renewal(now)) {
+                return Ok(held.session.token.clone());
             }
-            // A renewal takes its time, and a process may be frozen in it.
-            if valid.is_valid((self.clock)(), self.grace) {
-                return Ok(valid.session.token.clone());
+            state.attempt.get_or_insert_with(|| self.attempt()).clone()
+        };
+        let told = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        told.unwrap_or(Err(LoginError::Answer("it was given up")))
+    }
+
+    /// In a task of its own: whoever asked may go away, and the others still wait for it.
+    fn attempt(self: &Arc<Self>) -> watch::Receiver<Outcome> {
+        let (tell, outcome) = watch::channel(None);
+        let keeper = Arc::clone(self);
+        tokio::spawn(async move {
+            let under_way = UnderWay(&keeper);
+            let came = keeper.fresh().await;
+            drop(under_way);
+            // Nobody may be there any more to hear it.
+            let _ = tell.send(Some(came));
+        });
+        outcome
+    }
+
+    /// Renews the token that is there, if it has time left, or logs in.
+    async fn fresh(&self) -> Result<Token, LoginError> {
+        let renewable = {
+            let mut state = self.lock();
+            let now = (self.clock)();
+            // Gone before the login, which may fail.
+            state.held.take_if(|held| !held.is_valid(now, self.grace));
+            state.held.as_ref().map(|held| (held.session.token.clone(), held.session.life))
+        };
+        if let Some((token, life)) = renewable {
+            self.renew(&token, life).await;
+            let mut state = self.lock();
+            // A renewal takes its time, and a process may be frozen in it; or the token was revoked meanwhile.
+            let now = (self.clock)();
+            state.held.take_if(|held| !held.is_valid(now, self.grace));
+            if let Some(held) = &state.held {
+                return Ok(held.session.token.clone());
             }
         }
-        // Gone before the login, which may fail or whose caller may go away.
-        *held = None;
         let new = self.log_in().await?;
         let token = new.session.token.clone();
-        *held = Some(new);
+        self.lock().held = Some(new);
         Ok(token)
     }
 
@@ -147,17 +196,18 @@ impl Keeper {
     }
 
     /// As well as can be: the token that is there is still valid.
-    async fn renew(&self, held: &mut Held) {
+    async fn renew(&self, token: &Token, life: Duration) {
         let now = (self.clock)();
-        let body = format!("{{\"increment\":{}}}", held.session.life.as_secs());
+        let body = format!("{{\"increment\":{}}}", life.as_secs());
         let body = Some(Zeroizing::new(body.into_bytes()));
-        let token = held.session.token.clone();
-        let call = Call { method: Method::PUT, path: "auth/token/renew-self", token: Some(&token), body, ..Call::default() };
+        let call = Call { method: Method::PUT, path: "auth/token/renew-self", token: Some(token), body, ..Call::default() };
         let renewed = self
             .upstream
             .call(&call)
             .await
             .and_then(|answer| session(&answer).ok_or_else(|| CallError::Unanswered("the renewal answered no token".to_owned())));
+        let mut state = self.lock();
+        let Some(held) = state.held.as_mut().filter(|held| held.session.token == *token) else { return };
         match renewed {
             Ok(renewed) => {
                 tracing::debug!(ttl = ?renewed.ttl, "renewed the token");
@@ -172,13 +222,22 @@ impl Keeper {
         }
     }
 
-    /// The token is not to be used any more: the next use logs in again. The server is not told.
-    pub fn revoke(&self) {
-        self.revoked.store(true, Ordering::Release);
+    /// This token is not to be used any more: if it is the one that is there, the next use logs in. The server is not told.
+    pub fn revoke(&self, token: &Token) {
+        self.lock().held.take_if(|held| held.session.token == *token);
     }
 
     /// The states (`X-Vault-Index`) that the server had reached at the login.
-    pub async fn index(&self) -> Vec<HeaderValue> {
-        self.held.lock().await.as_ref().map(|held| held.session.index.clone()).unwrap_or_default()
+    pub fn index(&self) -> Vec<HeaderValue> {
+        self.lock().held.as_ref().map(|held| held.session.index.clone()).unwrap_or_default()
+    }
+}
+
+/// An attempt under way, which has ended when this is dropped.
+struct UnderWay<'a>(&'a Keeper);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().attempt = None;
     }
 }

@@ -14,7 +14,7 @@ const TOKEN: [(&str, &str); 3] =
 fn files(server: &Scripted, variables: &[(&str, &str)], hand: &Hand) -> Files {
     let settings = server.settings(&[TOKEN.as_slice(), variables].concat());
     let upstream = Arc::new(Upstream::with(&settings, hand.clock(), Duration::from_millis(1)).unwrap());
-    let keeper = Arc::new(Keeper::new(&settings, Arc::clone(&upstream), hand.clock()));
+    let keeper = Keeper::new(&settings, Arc::clone(&upstream), hand.clock());
     Files::new(&settings, upstream, keeper, hand.clock())
 }
 

@@ -72,7 +72,7 @@ impl Server {
         match parts.uri.path() {
             "/v1/held" => {
                 self.held.acquire().await.unwrap().forget();
-                response.body(whole(format!("answer {count}")))
+                response.status(if parts.uri.query() == Some("missing") { 404 } else { 200 }).body(whole(format!("answer {count}")))
             }
             "/v1/missing" => response.status(404).body(whole(format!("answer {count}"))),
             "/v1/empty" => response.status(204).body(Empty::new().map_err(|never| match never {}).boxed()),
@@ -135,10 +135,13 @@ fn settings(address: &str) -> Settings {
 
 /// A forwarder to the server, with a cache of so many bytes that requests ask for.
 fn forwarder(server: &Server, size: u64) -> Arc<Forwarder> {
-    let settings = settings(&server.address);
+    forwarding(&settings(&server.address), size)
+}
+
+fn forwarding(settings: &Settings, size: u64) -> Arc<Forwarder> {
     let clock: Clock = Arc::new(SystemTime::now);
-    let upstream = Arc::new(Upstream::new(&settings).unwrap());
-    let keeper = Arc::new(Keeper::new(&settings, Arc::clone(&upstream), Arc::clone(&clock)));
+    let upstream = Arc::new(Upstream::new(settings).unwrap());
+    let keeper = Keeper::new(settings, Arc::clone(&upstream), Arc::clone(&clock));
     let cache = Cache { ttl: Duration::from_secs(3_600), enabled: false, size };
     Arc::new(Forwarder::new(upstream, keeper, Some(Answers::new(cache, clock))))
 }
@@ -262,6 +265,28 @@ async fn equal_requests_wait_for_the_first() {
 }
 
 #[tokio::test]
+async fn who_waited_for_another_asks_with_the_token_of_then() {
+    let server = Server::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "first").unwrap();
+    let forwarder = forwarding(&Settings { login: Login::TokenFile(file.path().to_owned()), ..settings(&server.address) }, 1 << 20);
+    let token = forwarder.keeper.token().await.unwrap();
+    let [one, two] = [(), ()].map(|()| {
+        let forwarder = Arc::clone(&forwarder);
+        tokio::spawn(async move { get(&forwarder, "/v1/held?missing", "cache").await })
+    });
+    while server.seen.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    std::fs::write(&file, "second").unwrap();
+    forwarder.keeper.revoke(&token);
+    server.held.add_permits(2);
+    assert_eq!((one.await.unwrap().as_str(), two.await.unwrap().as_str()), ("answer 1", "answer 2"));
+    let tokens: Vec<_> = server.take().iter().map(|seen| seen.headers["x-vault-token"].clone()).collect();
+    assert_eq!(tokens, ["first", "second"]);
+}
+
+#[tokio::test]
 async fn what_fails_is_told_by_status_and_text() {
     let server = Server::start().await;
     let forwarder = forwarder(&server, 1 << 20);
@@ -282,11 +307,11 @@ async fn what_fails_is_told_by_status_and_text() {
     let upstream = Arc::new(Upstream::new(&away).unwrap());
     let there = settings(&server.address);
     let reachable = Arc::new(Upstream::new(&there).unwrap());
-    let keeper = Arc::new(Keeper::new(&there, reachable, Arc::new(SystemTime::now)));
+    let keeper = Keeper::new(&there, reachable, Arc::new(SystemTime::now));
     let (status, _, body) = ask(&Forwarder::new(Arc::clone(&upstream), keeper, None), request("GET", "/v1/x", &[], "")).await;
     let body = text(body);
     assert!(status == 502 && body.starts_with("failed to proxy request: "), "{status} {body}");
-    let keeper = Arc::new(Keeper::new(&away, Arc::clone(&upstream), Arc::new(SystemTime::now)));
+    let keeper = Keeper::new(&away, Arc::clone(&upstream), Arc::new(SystemTime::now));
     let (status, _, body) = ask(&Forwarder::new(upstream, keeper, None), request("GET", "/v1/x", &[], "")).await;
     let body = text(body);
     assert!(status == 500 && body.starts_with("failed to get valid Vault token: ") && !body.contains("the-token"), "{status} {body}");

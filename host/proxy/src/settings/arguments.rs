@@ -67,7 +67,7 @@ pub struct Arguments {
     /// The mode of these files [default: 0600; COFFER_PROXY_SECRET_FILE_MODE]
     #[arg(long, value_name = "MODE", help_heading = "Secret files")]
     pub secret_file_mode: Option<String>,
-    /// Keep these files fresh: by their leases, or at least so often [COFFER_PROXY_WATCH]
+    /// Keep these files fresh: by their leases, or at least so often, every second at most [COFFER_PROXY_WATCH]
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Secret files")]
     pub watch: Option<String>,
     /// How long answers are kept; without it, none is [VAULT_DEFAULT_CACHE_TTL]
@@ -109,7 +109,7 @@ pub struct Arguments {
     /// Do not check the server's certificate: anybody could be the server [VAULT_SKIP_VERIFY]
     #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "The server")]
     pub tls_skip_verify: Option<String>,
-    /// trace, debug, info, warn or error [default: info; VAULT_LOG_LEVEL]
+    /// trace, debug, info, warn, error or off [default: info; VAULT_LOG_LEVEL]
     #[arg(long, value_name = "LEVEL", help_heading = "Log")]
     pub log_level: Option<String>,
     /// standard or json [VAULT_LOG_FORMAT]

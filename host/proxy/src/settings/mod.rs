@@ -174,6 +174,8 @@ pub enum LogLevel {
     Warn,
     /// What failed.
     Error,
+    /// Nothing.
+    Off,
 }
 
 /// The form of the log.

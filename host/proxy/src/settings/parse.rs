@@ -70,7 +70,8 @@ pub(super) fn level(text: &str) -> Result<LogLevel, String> {
         "info" => Ok(LogLevel::Info),
         "warn" | "warning" => Ok(LogLevel::Warn),
         "error" | "err" => Ok(LogLevel::Error),
-        _ => Err(format!("expected trace, debug, info, warn or error, found {text:?}")),
+        "off" => Ok(LogLevel::Off),
+        _ => Err(format!("expected trace, debug, info, warn, error or off, found {text:?}")),
     }
 }
 
@@ -91,11 +92,17 @@ pub(super) fn file_mode(text: &str) -> Result<u32, String> {
 
 /// Whether files are kept fresh: `true` says by their leases, a duration says at least so often.
 pub(super) fn watch(text: &str) -> Result<Option<Duration>, String> {
+    let interval = || go_duration(text).ok().filter(|interval| *interval >= SHORTEST_WATCH);
     match cofferdam_hcl::parse_boolean(text) {
         Some(on) => Ok(on.then_some(Duration::ZERO)),
-        None => go_duration(text).map(Some).map_err(|_| format!("expected true, false or a duration such as \"5m\", found {text:?}")),
+        None => {
+            interval().map(Some).ok_or_else(|| format!("expected true, false or a duration of 1s or more, such as \"5m\", found {text:?}"))
+        }
     }
 }
+
+/// More often no secret is worth the server's time.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 
 /// `HOST:PORT`, of which the host is an address, or `unix:PATH`.
 pub(super) fn listen(text: &str) -> Result<Listen, String> {

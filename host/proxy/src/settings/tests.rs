@@ -115,6 +115,7 @@ fn all_mistakes_are_told_at_once_by_the_names_of_their_variables() {
         ("VAULT_DEFAULT_CACHE_ENABLED", "yes"),
         ("VAULT_RUN_MODE", "both"),
         ("VAULT_LOG_LEVEL", "loud"),
+        ("COFFER_PROXY_WATCH", "999ms"),
         ("AWS_STS_REGIONAL_ENDPOINTS", "global"),
         ("VAULT_CLIENT_CERT", "/etc/passwd"),
         ("VAULT_CACERT", "/nonexistent"),
@@ -131,6 +132,27 @@ fn all_mistakes_are_told_at_once_by_the_names_of_their_variables() {
     assert!(wrong(&[("VAULT_STS_ENDPOINT_REGION", "EU WEST")]).starts_with("VAULT_STS_ENDPOINT_REGION: "));
     assert!(wrong(&[("VLE_VAULT_ADDR", "http://localhost:8200")]).contains("where the proxy itself listens"));
     assert!(wrong(&[("BAO_MAX_RETRIES", "x"), ("VAULT_MAX_RETRIES", "1")]).starts_with("BAO_MAX_RETRIES: "));
+}
+
+#[test]
+fn files_are_read_every_second_at_most() {
+    fn by(interval: &str) -> [(&'static str, &str); 2] {
+        [("VAULT_SECRET_PATH", "kv/a"), ("COFFER_PROXY_WATCH", interval)]
+    }
+    for (interval, watch) in [("true", Some(0)), ("false", None), ("1s", Some(1)), ("1m", Some(60))] {
+        assert_eq!(good(&by(interval)).watch, watch.map(Duration::from_secs), "{interval}");
+    }
+    for interval in ["0s", "1ns", "999ms", "-1m", "60"] {
+        let error = wrong(&by(interval));
+        assert!(error.starts_with("COFFER_PROXY_WATCH: expected true, false or a duration of 1s or more"), "{error}");
+    }
+}
+
+#[test]
+fn a_log_can_be_turned_off() {
+    for (text, level) in [("off", LogLevel::Off), ("OFF", LogLevel::Off), ("err", LogLevel::Error)] {
+        assert_eq!(good(&[("VAULT_LOG_LEVEL", text)]).log_level, level, "{text}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cofferdam_credentials::Sources;
 use serde_json::{Value, json};
+use tokio::task::AbortHandle;
 
 use super::*;
 use crate::scripted::{Answer, Hand, Scripted, Seen, auth, ok, refusal};
@@ -11,7 +12,7 @@ use crate::settings::Settings;
 const KEYS: [(&str, &str); 3] =
     [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_SESSION_TOKEN", "hidden-session")];
 
-fn keeper(settings: &Settings, hand: &Hand) -> Keeper {
+fn keeper(settings: &Settings, hand: &Hand) -> Arc<Keeper> {
     let upstream = Upstream::with(settings, hand.clock(), Duration::from_millis(1)).unwrap();
     Keeper::with(settings, Arc::new(upstream), hand.clock(), Sources::of(KEYS))
 }
@@ -29,7 +30,7 @@ fn counting(seconds: u64, renewable: bool) -> impl FnMut(&Seen) -> Answer {
     }
 }
 
-async fn token(keeper: &Keeper) -> String {
+async fn token(keeper: &Arc<Keeper>) -> String {
     keeper.token().await.unwrap_or_else(|error| panic!("{error}")).expose().to_owned()
 }
 
@@ -40,7 +41,7 @@ async fn the_login_is_what_the_extension_sends() {
     let settings = server.settings(&[("VAULT_IAM_SERVER_ID", "vault.example.com"), ("VAULT_AUTH_PROVIDER", "/auth/my-aws/")]);
     let keeper = keeper(&settings, &Hand::new());
     assert_eq!(token(&keeper).await, "t-1");
-    assert_eq!(keeper.index().await, ["index-1"]);
+    assert_eq!(keeper.index(), ["index-1"]);
     let seen = server.take().remove(0);
     assert_eq!(seen.line, "PUT /v1/auth/my-aws/login");
     let body = seen.json();
@@ -119,29 +120,77 @@ async fn what_is_revoked_is_not_used_again() {
     let keeper = keeper(&server.settings(&[]), &hand);
     assert_eq!(token(&keeper).await, "t-1");
     hand.forward(1_000_000);
-    assert_eq!(token(&keeper).await, "t-1");
-    keeper.revoke();
-    assert_eq!((token(&keeper).await.as_str(), token(&keeper).await.as_str()), ("t-2", "t-2"));
+    let first = keeper.token().await.unwrap();
+    assert_eq!(first.expose(), "t-1");
+    keeper.revoke(&first);
+    assert_eq!(token(&keeper).await, "t-2");
+    // Somebody else who had it says so, too.
+    keeper.revoke(&first);
+    assert_eq!(token(&keeper).await, "t-2");
     assert_eq!(server.take().len(), 2);
 }
 
 #[tokio::test]
-async fn many_at_once_log_in_once_and_one_that_goes_away_harms_nobody() {
-    let server = Scripted::start(counting(100, false)).await;
-    let keeper = Arc::new(keeper(&server.settings(&[]), &Hand::new()));
-    drop(tokio::time::timeout(Duration::ZERO, keeper.token()).await);
-    let done = Arc::new(AtomicU32::new(0));
+async fn a_token_that_is_revoked_while_it_is_renewed_is_not_used_again() {
+    let revoked: Arc<OnceLock<(Arc<Keeper>, Token)>> = Arc::default();
+    let (mut answer, told) = (counting(100, true), Arc::clone(&revoked));
+    let server = Scripted::start(move |seen: &Seen| {
+        let renewal = told.get().filter(|_| seen.line.ends_with("/renew-self"));
+        renewal.iter().for_each(|(keeper, token)| keeper.revoke(token));
+        answer(seen)
+    })
+    .await;
+    let hand = Hand::new();
+    let keeper = keeper(&server.settings(&[]), &hand);
+    let first = keeper.token().await.unwrap();
+    revoked.set((Arc::clone(&keeper), first)).ok().unwrap();
+    hand.forward(81);
+    assert_eq!((token(&keeper).await.as_str(), token(&keeper).await.as_str()), ("t-2", "t-2"));
+    assert_eq!(server.lines(), ["PUT /v1/auth/aws/login", "PUT /v1/auth/token/renew-self", "PUT /v1/auth/aws/login"]);
+}
+
+/// So many who ask at once, and what they get.
+async fn at_once(keeper: &Arc<Keeper>, number: usize) -> Vec<Result<Token, LoginError>> {
     let mut all = tokio::task::JoinSet::new();
-    for _ in 0..20 {
-        let (keeper, done) = (Arc::clone(&keeper), Arc::clone(&done));
-        all.spawn(async move {
-            keeper.token().await.unwrap_or_else(|error| panic!("{error}"));
-            done.fetch_add(1, Ordering::SeqCst)
-        });
+    for _ in 0..number {
+        let keeper = Arc::clone(keeper);
+        all.spawn(async move { keeper.token().await });
     }
-    all.join_all().await;
-    // The one who went away may have asked too.
-    assert!(done.load(Ordering::SeqCst) == 20 && server.take().len() <= 2);
+    all.join_all().await
+}
+
+#[tokio::test]
+async fn many_at_once_log_in_once_also_if_the_first_goes_away() {
+    let asker: Arc<OnceLock<AbortHandle>> = Arc::default();
+    let (mut answer, told) = (counting(100, false), Arc::clone(&asker));
+    // Gone when the login has arrived, and before it is answered.
+    let server = Scripted::start(move |seen: &Seen| {
+        told.get().into_iter().for_each(AbortHandle::abort);
+        answer(seen)
+    })
+    .await;
+    let keeper = keeper(&server.settings(&[]), &Hand::new());
+    let gone = tokio::spawn({
+        let keeper = Arc::clone(&keeper);
+        async move { keeper.token().await }
+    });
+    asker.set(gone.abort_handle()).unwrap();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    for token in at_once(&keeper, 20).await {
+        assert_eq!(token.unwrap().expose(), "t-1");
+    }
+    assert_eq!(server.lines(), ["PUT /v1/auth/aws/login"]);
+}
+
+#[tokio::test]
+async fn one_failure_answers_all_who_waited_for_it() {
+    let server = Scripted::start(|_: &Seen| refusal("403 Forbidden", "no")).await;
+    let keeper = keeper(&server.settings(&[]), &Hand::new());
+    assert!(at_once(&keeper, 20).await.iter().all(Result::is_err));
+    assert_eq!(server.take().len(), 1);
+    // Who asks later tries again.
+    assert!(keeper.token().await.is_err());
+    assert_eq!(server.take().len(), 1);
 }
 
 #[tokio::test]
@@ -162,7 +211,7 @@ async fn other_logins_read_their_files_anew() {
     for secret in ["s-1", "s-2"] {
         std::fs::write(&secret_id, format!("{secret}\n")).unwrap();
         assert_eq!(token(&by_role).await, secret);
-        by_role.revoke();
+        by_role.revoke(&Token::new(Zeroizing::new(secret.to_owned())));
     }
     assert_eq!(server.take()[0].json(), json!({"role_id": "r-1", "secret_id": "s-1"}));
 
