@@ -138,14 +138,8 @@ pub(crate) fn length(value: &[u8]) -> u64 {
     u64::try_from(OPENING.len() + value.len().div_ceil(3) * 4 + CLOSING.len()).unwrap_or(u64::MAX)
 }
 
-/// A write that ended before its time.
-pub(crate) struct Cut {
-    pub(crate) written: u64,
-    pub(crate) code: ErrorCode,
-}
-
 /// Writes the value as a whole file, from its beginning.
-pub(crate) fn write(file: &Descriptor, value: &[u8]) -> Result<(), Cut> {
+pub(crate) fn write(file: &Descriptor, value: &[u8]) -> Result<(), ErrorCode> {
     let mut at = 0;
     let mut text = Vec::with_capacity(OPENING.len() + PIECE.min(value.len()).div_ceil(3) * 4 + CLOSING.len());
     text.extend_from_slice(OPENING);
@@ -173,12 +167,12 @@ fn encode(piece: &[u8], text: &mut Vec<u8>) {
     debug_assert!(matches!(encoded, Some(Ok(_))));
 }
 
-fn write_all(file: &Descriptor, mut text: &[u8], mut at: u64) -> Result<u64, Cut> {
+fn write_all(file: &Descriptor, mut text: &[u8], mut at: u64) -> Result<u64, ErrorCode> {
     while !text.is_empty() {
-        let written = file.write(text, at).map_err(|code| Cut { written: at, code })?;
+        let written = file.write(text, at)?;
         match usize::try_from(written).ok().and_then(|written| text.get(written..)) {
             Some(rest) if written > 0 => text = rest,
-            _ => return Err(Cut { written: at, code: ErrorCode::Io }),
+            _ => return Err(ErrorCode::Io),
         }
         at += written;
     }

@@ -84,6 +84,9 @@ impl Guest for Filesystem {
     }
 
     fn batch(operations: Vec<Operation>) -> Result<Vec<u32>> {
+        if options::in_place() {
+            return in_place::batch(operations);
+        }
         let apply = |operation| match operation {
             Operation::Put(Entry { key, value }) => write::put(&Place::of(&key)?, &value, 0).map(|()| 0),
             Operation::Delete(key) => write::delete(&Place::of(&key)?),

@@ -78,7 +78,7 @@ fn write_temporary(value: &[u8]) -> Result<String> {
             }
             Err(code) => return Err(refused_new("create the temporary file", &path, code)),
         };
-        let mut written = entry::write(&file, value).map_err(|cut| cut.code);
+        let mut written = entry::write(&file, value);
         if written.is_ok() && options::durable() {
             written = file.sync();
         }
@@ -146,7 +146,8 @@ fn settle(place: &Place, value: &[u8], known: usize, temporary: &mut String) -> 
     Err(Error::Unavailable(format!("key {:?}: its folders keep vanishing", place.key())))
 }
 
-fn make_folders(place: &Place, known: usize) -> Result<()> {
+/// Makes the folders of the entry of which it is not known that they exist.
+pub(crate) fn make_folders(place: &Place, known: usize) -> Result<()> {
     for path in (known + 1..=place.depth()).filter_map(|depth| place.folder(depth)) {
         match disk::root()?.create_directory_at(path) {
             // What already stands there may be no directory; the rename finds out. What vanished meanwhile is made in the next round.

@@ -178,7 +178,7 @@ fn a_journal_that_is_not_to_be_had_is_refused() {
     for (keys, said) in [
         ("journal = \"maybe\"", "expected true or false, found \"maybe\""),
         ("journal = \"true\"\n  fsync = \"false\"", "remove one of the two"),
-        ("in_place = \"true\"", "the host sets it where journal is \"true\""),
+        ("in_place = \"true\"", "the host sets it where there is a journal"),
     ] {
         std::fs::write(&config, storage(dir.path(), &format!("  {keys}\n")) + &listener(&format!("127.0.0.1:{}", free_port()))).unwrap();
         let text = refused(&config);
@@ -189,7 +189,7 @@ fn a_journal_that_is_not_to_be_had_is_refused() {
 #[test]
 fn a_server_that_was_stopped_leaves_an_empty_journal() {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = Server::journaled(dir.path());
+    let mut server = Server::on(dir.path(), "");
     server.initialise(1, 1);
     let journal = dir.path().join("data/.cofferdam/journal-0");
     assert!(std::fs::metadata(&journal).unwrap().len() > 0);

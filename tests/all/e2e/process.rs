@@ -158,11 +158,11 @@ impl Server {
         Self::configured(&config, &address, dir.join("log"))
     }
 
-    /// Our server with a journal of the host's in front of its files, which are below `dir`.
-    pub(crate) fn journaled(dir: &Path) -> Self {
+    /// Our server without a journal in front of its files, which are below `dir`.
+    pub(crate) fn without_a_journal(dir: &Path) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let config = dir.join("coffer.hcl");
-        fs::write(&config, storage(dir, "  journal = \"true\"\n") + &listener(&address)).unwrap();
+        fs::write(&config, storage(dir, "  journal = \"false\"\n") + &listener(&address)).unwrap();
         Self::configured(&config, &address, dir.join("log"))
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use cofferdam_emulator::free_port;
 use serde_json::json;
 
@@ -17,12 +17,15 @@ use crate::sample::median;
 
 const CLIENTS: usize = 10;
 
+/// What a server does after the last answer is done after this time: its journal is emptied every two seconds.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// The loads, with the names of their rows.
 const LOADS: [(&str, Load); 3] =
     [("kv v2 write, 10 clients", Load::Write), ("kv v2 read, 10 clients", Load::Read), ("approle login, 10 clients", Load::Login)];
 
-/// What a row of ours with the journal says after its name.
-const WITH_A_JOURNAL: &str = ", journal";
+/// Where files are in memory.
+const MEMORY: &str = "/dev/shm";
 
 /// Gives a server the role and the secret id that logins are with.
 async fn approle(server: &Server) -> Result<()> {
@@ -33,7 +36,8 @@ async fn approle(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Writes, reads, logins and resident memory, against both of the real server's storages.
+/// Writes, reads, logins and resident memory, against both of the real server's storages: on the disk, every write synced, against raft, and in memory
+/// against in memory. Writes that are synced are shown against memory, too, and those of a server without a journal.
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let work = tempfile::tempdir_in(&bench.scratch)?;
     let place = |name: &str| -> Result<_> {
@@ -41,22 +45,20 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
         fs::create_dir(&dir)?;
         Ok(dir)
     };
-    let (ours, raft, memory, journal) = (place("ours")?, place("raft")?, place("memory")?, place("journal")?);
+    let shared = tempfile::tempdir_in(MEMORY).with_context(|| format!("{MEMORY} is needed for files in memory"))?;
+    let (ours, raft, memory, synced) = (place("ours")?, place("raft")?, place("memory")?, place("synced")?);
     fs::create_dir(raft.join("data"))?;
+    let files = |dir: &Path, more: &str| format!("storage \"filesystem\" {{\n  path = \"{}/data\"\n  {more}\n}}", dir.display());
     let servers = [
-        Server::ready(&bench.coffer, &ours, &format!("storage \"filesystem\" {{ path = \"{}/data\" }}", ours.display())).await?,
+        Server::ready(&bench.coffer, &ours, &files(&ours, "")).await?,
         Server::ready(&bench.bao, &raft, &format!("storage \"raft\" {{\n  path = \"{}/data\"\n  node_id = \"one\"\n}}", raft.display()))
             .await?,
+        Server::ready(&bench.coffer, shared.path(), &files(shared.path(), "")).await?,
         Server::ready(&bench.bao, &memory, "storage \"inmem\" {}").await?,
-        Server::ready(
-            &bench.coffer,
-            &journal,
-            &format!("storage \"filesystem\" {{\n  path = \"{}/data\"\n  journal = \"true\"\n}}", journal.display()),
-        )
-        .await?,
+        Server::ready(&bench.coffer, &synced, &files(&synced, "journal = \"false\"")).await?,
     ];
     let time = Duration::from_secs(if bench.quick { 1 } else { 3 });
-    let mut samples: [[Vec<f64>; 4]; LOADS.len()] = Default::default();
+    let mut samples: [[Vec<f64>; 5]; LOADS.len()] = Default::default();
     for server in &servers {
         approle(server).await?;
         // Every secret once, so that reads find them.
@@ -65,25 +67,28 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     for _ in 0..bench.rounds(5) {
         for ((_, load), samples) in LOADS.into_iter().zip(&mut samples) {
             for (server, samples) in servers.iter().zip(samples) {
+                // What the one before still does with its files is not this one's.
+                tokio::time::sleep(SETTLED).await;
                 samples.push(drive(&server.address, &server.token, CLIENTS, time, load).await?);
             }
         }
     }
-    let mut resident = [0.0; 4];
+    let mut resident = [0.0; 5];
     for (server, resident) in servers.iter().zip(&mut resident) {
         *resident = server.resident()?;
     }
     let mut rows = Vec::new();
     let (faster, smaller) = ((2.0, 5.0), (0.5, 0.25));
-    let loads = LOADS.into_iter().zip(samples).map(|((what, _), samples)| (what, "/s", samples.map(median), Judge::AtLeast, faster));
-    for (what, unit, [ours, raft, memory, journal], judge, bounds) in
-        loads.chain([("resident memory after it", "MiB", resident, Judge::AtMost, smaller)])
-    {
-        rows.push(Row::new(what, unit, ours, ("bao, raft", raft), judge, bounds));
-        rows.push(Row::new(what, unit, ours, ("bao, in memory", memory), judge, bounds));
-        let what = format!("{what}{WITH_A_JOURNAL}");
-        rows.push(Row::shown(what.clone(), unit, journal, ("bao, raft", raft)));
-        rows.push(Row::shown(what, unit, journal, ("bao, in memory", memory)));
+    for ((what, _), samples) in LOADS.into_iter().zip(samples) {
+        let [ours, raft, in_memory, memory, synced] = samples.map(median);
+        rows.push(Row::new(what, "/s", ours, ("bao, raft", raft), Judge::AtLeast, faster));
+        rows.push(Row::new(format!("{what}, in memory"), "/s", in_memory, ("bao, in memory", memory), Judge::AtLeast, faster));
+        rows.push(Row::shown(format!("{what}, synced or not"), "/s", ours, ("bao, in memory", memory)));
+        rows.push(Row::shown(format!("{what}, no journal"), "/s", synced, ("bao, raft", raft)));
+    }
+    let [ours, raft, _, memory, _] = resident;
+    for floor in [("bao, raft", raft), ("bao, in memory", memory)] {
+        rows.push(Row::new("resident memory after it", "MiB", ours, floor, Judge::AtMost, smaller));
     }
     Ok(rows)
 }

@@ -96,7 +96,7 @@ pub(super) fn said(stanza: &Storage, error: &dyn std::fmt::Display) -> String {
 /// Who makes the writes of a storage in a directory durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durable {
-    /// The host, by a journal beside it, if the configuration says so.
+    /// The host, by a journal beside it, where that is possible and the configuration does not say otherwise.
     AsConfigured,
     /// The guest, if the configuration asks for it at all.
     ByGuest,
@@ -108,7 +108,7 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     if stanza.settings.iter().any(|(name, _)| name == IN_PLACE) {
         return Err(Failure::usage(said(
             stanza,
-            &format!("unknown key {IN_PLACE:?}: the host sets it where {JOURNAL} is \"true\"; set that"),
+            &format!("unknown key {IN_PLACE:?}: the host sets it where there is a journal; remove it"),
         )));
     }
     // Of the seals' directories, too: nothing is opened before.
@@ -127,16 +127,20 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     let directory = given.grants.directory.as_ref().filter(|_| stanza.path.is_some());
     let wanted = wants_journal(stanza)?;
     request.settings.retain(|(name, _)| name != JOURNAL);
-    let journaled = wanted && durable == Durable::AsConfigured;
-    if let Some(directory) = directory.filter(|_| journaled) {
-        if component::released(&component.inspect().sha256).is_none() || !directory.syncs_whole() {
-            let text = format!(
-                "{JOURNAL}: it needs the filesystem guest that came with this program, and a directory on a local ext4, XFS or tmpfs with nothing mounted below it \
-                 ({}): remove the key, and every file is synced by itself",
-                directory.path().display()
-            );
-            return Err(Failure::usage(said(stanza, &text)));
+    let possible = |directory: &&Directory| component::released(&component.inspect().sha256).is_some() && directory.syncs_whole();
+    let journaled = wanted != Some(false) && durable == Durable::AsConfigured && directory.filter(possible).is_some();
+    if let Some(directory) = directory.filter(|_| durable == Durable::AsConfigured && !journaled && wanted != Some(false)) {
+        let text = format!(
+            "{JOURNAL}: it needs the filesystem guest that came with this program, and a directory on a local ext4, XFS or tmpfs with nothing mounted below it ({})",
+            directory.path().display()
+        );
+        if wanted == Some(true) {
+            return Err(Failure::usage(said(stanza, &format!("{text}: remove the key, and every file is synced by itself"))));
         }
+        tracing::info!("every file of the storage is synced by itself: {text}");
+    }
+    if journaled {
+        request.settings.retain(|(name, _)| name != FSYNC);
         request.settings.push((FSYNC.to_owned(), "false".to_owned()));
         request.settings.push((IN_PLACE.to_owned(), "true".to_owned()));
     }
@@ -168,10 +172,14 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     Ok(opened)
 }
 
-/// Whether writes go through a journal of the host's: only where the stanza grants a directory, and durability is wanted.
-fn wants_journal(stanza: &Storage) -> Result<bool, Failure> {
-    let Some((_, value)) = stanza.settings.iter().find(|(name, _)| name == JOURNAL).filter(|_| stanza.path.is_some()) else {
-        return Ok(false);
+/// Whether writes are to go through a journal of the host's: never without a directory, nor where they need not be durable; none if the stanza leaves it to
+/// what is possible.
+fn wants_journal(stanza: &Storage) -> Result<Option<bool>, Failure> {
+    if stanza.path.is_none() {
+        return Ok(Some(false));
+    }
+    let Some((_, value)) = stanza.settings.iter().find(|(name, _)| name == JOURNAL) else {
+        return Ok(fsync_off(stanza).then_some(false));
     };
     let wrong = |text: &str| Failure::usage(said(stanza, &format!("{JOURNAL}: {text}")));
     let wanted = cofferdam_hcl::parse_boolean(value).ok_or_else(|| wrong(&format!("expected true or false, found {value:?}")))?;
@@ -180,7 +188,7 @@ fn wants_journal(stanza: &Storage) -> Result<bool, Failure> {
             "a journal is there to make writes durable, and fsync = \"false\" says that they need not be: remove one of the two",
         ));
     }
-    Ok(wanted)
+    Ok(Some(wanted))
 }
 
 /// Applies what a crash left in the journal of the directory; begins a new one if one is wanted.
