@@ -9,6 +9,9 @@ use crate::{build, fetch};
 pub(crate) fn run(stages: &mut Stages, quick: bool, only: &[String]) -> Result<()> {
     build::run(stages)?;
     fetch::run(stages)?;
+    if only.is_empty() || only.iter().any(|group| group == "proxy") {
+        build::small(stages)?;
+    }
     stages.stage("measuring program", |stages| {
         run_command(stages.cargo().args(["build", "--release", "--workspace", "--bin", "cofferdam-bench"]))
     })?;
@@ -16,7 +19,7 @@ pub(crate) fn run(stages: &mut Stages, quick: bool, only: &[String]) -> Result<(
         let root = stages.root();
         let mut command = std::process::Command::new(root.join("target/release/cofferdam-bench"));
         command.env("COFFER_BIN", root.join("target/release/coffer"));
-        command.env("COFFER_PROXY_BIN", root.join("target/release/coffer-proxy"));
+        command.env("COFFER_PROXY_BIN", root.join("target/small/coffer-proxy"));
         command.env("GUESTS_DIR", root.join("target/guests"));
         command.env("TOOLS_DIR", fetch::tools(root));
         command.arg("--json").arg(root.join("target/bench.json"));

@@ -24,6 +24,16 @@ pub(crate) fn run(stages: &mut Stages) -> Result<()> {
     })
 }
 
+/// Builds the proxy's own program alone, for size: `target/small/coffer-proxy`. Everything it consists of is compiled for it anew.
+pub(crate) fn small(stages: &mut Stages) -> Result<()> {
+    stages.stage("small proxy", |stages| {
+        run_command(stages.cargo().args(["build", "--profile", "small", "--package", "cofferdam-proxy", "--bin", "coffer-proxy"]))?;
+        let program = stages.root().join("target/small/coffer-proxy");
+        println!("    {} {} bytes", program.display(), fs::metadata(&program)?.len());
+        Ok(())
+    })
+}
+
 /// Builds every guest and copies it under the name of its library: `filesystem.wasm`.
 pub(crate) fn guests(stages: &mut Stages) -> Result<()> {
     let toolchain = stages.stage("target of the guests", |_| Toolchain::find())?;

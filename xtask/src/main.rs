@@ -23,7 +23,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Builds the guests, then the server and the proxy: target/guests/*.wasm, target/release/coffer and target/release/coffer-proxy
-    Build,
+    Build {
+        /// Only the proxy, as small as can be, for a Lambda layer or an image: target/small/coffer-proxy
+        #[arg(long)]
+        small: bool,
+    },
     /// Installs the pinned tools that tests and benchmarks use into .tools
     Fetch,
     /// Builds and runs every test
@@ -40,7 +44,7 @@ enum Command {
         /// Fewer rounds: a quick look, with more noise
         #[arg(long)]
         quick: bool,
-        /// Only the rows of these groups: runtime, filesystem, dynamodb, seal, server, start
+        /// Only the rows of these groups: runtime, filesystem, dynamodb, seal, server, start, migrate, proxy
         #[arg(long)]
         only: Vec<String>,
     },
@@ -58,7 +62,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let mut stages = Stages::new()?;
     let outcome = match Arguments::parse().command {
-        Command::Build => build::run(&mut stages),
+        Command::Build { small: true } => build::small(&mut stages),
+        Command::Build { small: false } => build::run(&mut stages),
         Command::Fetch => fetch::run(&mut stages).and_then(|()| fetch::servers(&mut stages)),
         Command::Test { full, filter } => test::run(&mut stages, full, &filter),
         Command::Bench { quick, only } => bench::run(&mut stages, quick, &only),

@@ -56,6 +56,7 @@ enum Role {
 struct Bench {
     guests: PathBuf,
     coffer: PathBuf,
+    /// As it is built for a layer (`cargo xtask build --small`).
     proxy: PathBuf,
     bao: PathBuf,
     /// On the checkout's disk: a sync on a memory file system measures nothing.
@@ -72,7 +73,7 @@ impl Bench {
         Ok(Self {
             guests: given("GUESTS_DIR", "target/guests"),
             coffer: given("COFFER_BIN", "target/release/coffer"),
-            proxy: given("COFFER_PROXY_BIN", "target/release/coffer-proxy"),
+            proxy: given("COFFER_PROXY_BIN", "target/small/coffer-proxy"),
             bao: given("TOOLS_DIR", ".tools").join("bin/bao"),
             scratch,
             quick,

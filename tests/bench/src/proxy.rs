@@ -81,7 +81,10 @@ impl Proxy {
 /// Megabytes of the program, milliseconds of its start with a login, microseconds of a request, resident memory after all.
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let server = server().await?;
-    let size = std::fs::metadata(&bench.proxy).with_context(|| format!("{}", bench.proxy.display()))?.len() as f64 / 1e6;
+    let size = std::fs::metadata(&bench.proxy)
+        .with_context(|| format!("{}: cargo xtask build --small makes it", bench.proxy.display()))?
+        .len() as f64
+        / 1e6;
     let mut starts = Vec::new();
     for _ in 0..bench.rounds(21) {
         starts.push(Proxy::start(bench, &server)?.1);
@@ -95,13 +98,12 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Row>> {
         Ok(())
     };
     let (through, direct) = pair(bench.rounds(200), 20, |_| read(&through), |_| read(&direct)).await?;
-    let memory = resident(&proxy.child.id().to_string())? / 1024.0;
+    let memory = resident(&proxy.child.id().to_string())? * 1024.0 / 1e6;
     let at_most = |what, unit, ours, published| Row::new(what, unit, ours, (PUBLISHED, published), Judge::AtMost, (1.0, 0.5));
     Ok(vec![
-        // Shown only: the program has the SDK's whole chain of credentials in it.
-        Row::shown("proxy, size of the program", "MB", size, (PUBLISHED, SIZE)),
+        at_most("proxy, size of the program", "MB", size, SIZE),
         at_most("proxy, start to ready with a login", "ms", median(starts), START),
         at_most("proxy, added to a request", "us", through - direct, ADDED),
-        at_most("proxy, resident memory", "MiB", memory, MEMORY),
+        at_most("proxy, resident memory", "MB", memory, MEMORY),
     ])
 }
