@@ -32,6 +32,20 @@ pub struct Barrier {
     gate: RwLock<Gate>,
 }
 
+/// A change of one entry that a batch is to make, encrypted already.
+pub(crate) struct Change(Operation);
+
+impl Change {
+    /// What it counts for among the operations and bytes of a batch.
+    fn size(&self) -> u64 {
+        let value = match &self.0 {
+            Operation::Put(_, value) => value.len(),
+            Operation::Delete(_) => 0,
+        };
+        (self.0.key().as_str().len() + value) as u64
+    }
+}
+
 #[derive(Default)]
 struct Gate {
     /// Counts the seals, and the losses of leadership.
@@ -176,6 +190,66 @@ impl Barrier {
             Ok(self.cache.put(&*self.storage, &key, Bytes::from(stored)).await?)
         };
         measure::barrier(Access::Put, key, put).await
+    }
+
+    /// What [`Barrier::put_of`] does, or without a value [`Barrier::delete_of`], to be done by [`Barrier::batch_of`].
+    pub(crate) fn change_of(&self, epoch: u64, key: &str, plain: Option<&[u8]>) -> Result<Change> {
+        let key = Key::new(key)?;
+        self.with_keyring_of(epoch, |keyring| {
+            Ok(Change(match plain {
+                Some(plain) => Operation::Put(key.clone(), Bytes::from(keyring.seal(key.as_str(), plain)?)),
+                None => Operation::Delete(key),
+            }))
+        })
+    }
+
+    /// Whether a batch is one write of the storage's. If not, it would be a run of writes with more to do for each than there is for a single one.
+    pub(crate) fn batches(&self) -> bool {
+        self.storage.descriptor().features.atomic_batch
+    }
+
+    /// Makes the changes in their order, of which no two are of one key: together where [`Barrier::batches`], as far as the storage's limits go,
+    /// and else one after the other. After an error the first of them may be made.
+    pub(crate) async fn batch_of(&self, epoch: u64, changes: Vec<Change>) -> Result<()> {
+        let limits = self.storage.descriptor().limits;
+        let most = if self.batches() { usize::try_from(limits.batch_operations).unwrap_or(usize::MAX) } else { 1 };
+        let (mut run, mut bytes) = (Vec::new(), 0);
+        for change in changes {
+            let size = change.size();
+            if !run.is_empty() && (run.len() >= most || bytes + size > limits.batch_bytes) {
+                self.make(epoch, std::mem::take(&mut run)).await?;
+                bytes = 0;
+            }
+            bytes += size;
+            run.push(change.0);
+        }
+        self.make(epoch, run).await
+    }
+
+    /// Makes changes that fit into a batch. A single one is none, also for the storage's limits.
+    async fn make(&self, epoch: u64, mut run: Vec<Operation>) -> Result<()> {
+        let Some(first) = run.first().map(|operation| operation.key().clone()) else { return Ok(()) };
+        let parts: Vec<Access> = run
+            .iter()
+            .map(|operation| match operation {
+                Operation::Put(..) => Access::Put,
+                Operation::Delete(_) => Access::Delete,
+            })
+            .collect();
+        let make = async {
+            self.with_keyring_of(epoch, |_| Ok(()))?;
+            let storage = &*self.storage;
+            let made = match run.pop() {
+                Some(Operation::Put(key, value)) if run.is_empty() => self.cache.put(storage, &key, value).await,
+                Some(Operation::Delete(key)) if run.is_empty() => self.cache.delete(storage, &key).await,
+                last => {
+                    run.extend(last);
+                    self.cache.batch(storage, run).await
+                }
+            };
+            Ok(made?)
+        };
+        measure::barrier_batch(&parts, first.as_str(), make).await
     }
 
     /// Encrypts what is handed out and not stored, for no key.

@@ -3,6 +3,7 @@
 pub(crate) mod log;
 pub(crate) mod recorder;
 pub(crate) mod service;
+pub(crate) mod told;
 
 use std::sync::Arc;
 

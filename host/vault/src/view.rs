@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cofferdam_backend::Page;
 use zeroize::Zeroizing;
 
-use crate::barrier::{Barrier, frame};
+use crate::barrier::{Barrier, Change, frame};
 use crate::crypto;
 use crate::logical::Result;
 
@@ -56,6 +56,21 @@ impl View {
     /// Encrypts and stores.
     pub async fn put(&self, key: &str, plain: &[u8]) -> Result<()> {
         self.barrier.put_of(self.epoch, &self.full(key), plain).await
+    }
+
+    /// A put, or without a value a delete, to be made by [`View::batch`], of this view or another one.
+    pub(crate) fn change(&self, key: &str, plain: Option<&[u8]>) -> Result<Change> {
+        self.barrier.change_of(self.epoch, &self.full(key), plain)
+    }
+
+    /// Whether a batch is one write of the storage's, which is made as a whole or not at all. If not, its changes are made one by one.
+    pub(crate) fn batches(&self) -> bool {
+        self.barrier.batches()
+    }
+
+    /// Makes the changes in their order, of which no two are of one key. After an error the first of them may be made.
+    pub(crate) async fn batch(&self, changes: Vec<Change>) -> Result<()> {
+        self.barrier.batch_of(self.epoch, changes).await
     }
 
     /// Encrypts what is handed out and not stored.

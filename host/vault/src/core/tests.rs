@@ -1,6 +1,7 @@
 //! The core as the server uses it, over a storage in memory.
 
 mod auto;
+mod costs;
 mod cuts;
 mod faults;
 mod requests;

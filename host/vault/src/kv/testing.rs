@@ -48,9 +48,19 @@ pub(super) async fn refusal(engine: &impl Engine, operation: Operation, path: &s
     }
 }
 
-/// An empty mount over a storage that can be cut off.
+/// A storage that takes a batch as a whole, or to which every change is a write of its own.
+pub(super) fn memory(batches: bool) -> Memory {
+    if batches { Memory::default() } else { Memory::default().without_atomic_batch() }
+}
+
+/// An empty mount over a storage that can be cut off, and takes a batch as a whole.
 pub(super) fn mount() -> (View, Cut) {
-    let cut = Cut::after(Memory::default(), WHOLE);
+    mount_on(Memory::default())
+}
+
+/// An empty mount over this storage, which can be cut off.
+pub(super) fn mount_on(memory: Memory) -> (View, Cut) {
+    let cut = Cut::after(memory, WHOLE);
     let barrier = Barrier::new(Arc::new(cut.clone()));
     barrier.unseal(Keyring::generate(Arc::new(Secret::random().unwrap())).unwrap());
     (View::new(barrier, "logical/mount/"), cut)

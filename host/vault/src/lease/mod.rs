@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use clock::{Clock, Time};
 pub use entry::{Auth, Lease};
 
+use crate::barrier::Change;
 use crate::logical::{Error, Result};
 use crate::view::View;
 
@@ -142,7 +143,19 @@ impl Leases {
 
     /// Stores a lease, new or changed.
     pub async fn put(&self, lease: &Lease) -> Result<()> {
-        self.view.put(&lease.lease_id, &lease.to_stored()?).await?;
+        self.view.batch(vec![self.change(lease)?]).await?;
+        self.stored(lease);
+        Ok(())
+    }
+
+    /// What [`Leases::put`] writes, for a batch with other entries. [`Leases::stored`] is to be told before these can be found, and if the batch fails
+    /// [`Leases::not_stored`].
+    pub(crate) fn change(&self, lease: &Lease) -> Result<Change> {
+        self.view.change(&lease.lease_id, Some(&lease.to_stored()?))
+    }
+
+    /// The lease is in the storage as it is here.
+    pub(crate) fn stored(&self, lease: &Lease) {
         let mut index = self.index();
         index.insert(&lease.lease_id, Some(Times::from(lease)), lease.expire_time.get());
         let first = index.queue.first().is_some_and(|(_, id)| **id == *lease.lease_id);
@@ -150,7 +163,11 @@ impl Leases {
         if first {
             self.sooner.notify_one();
         }
-        Ok(())
+    }
+
+    /// A new lease is not in the storage, or it is unknown whether it is; then it is found when the leases are loaded.
+    pub(crate) fn not_stored(&self, lease: &Lease) {
+        self.index().remove(&lease.lease_id);
     }
 
     /// Removes a lease; a missing one is a success.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::MutexGuard;
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use super::id::{self, Ids, RANDOM};
 use super::identity::Rights;
 use super::jwt::WrappingKey;
 use super::{Caller, Logins, cidr};
-use crate::barrier::Barrier;
+use crate::barrier::{Barrier, Change};
 use crate::crypto;
 use crate::engine::Engine;
 use crate::identity::Identities;
@@ -316,21 +317,40 @@ impl Store {
     /// The entry last: before it, nothing can be used.
     pub(super) async fn write(&self, entry: &Entry, lease: Option<&Lease>) -> Result<()> {
         let salted = self.salted(&entry.id);
-        let (accessor, stored) = (format!("accessor/{}", self.salted(&entry.accessor)), Accessor::of(entry).to_stored()?);
-        let parent = async {
-            if entry.parent.is_empty() {
-                return Ok(());
-            }
-            self.view.put(&format!("parent/{}/{salted}", self.salted(&entry.parent)), b"").await
-        };
+        let accessor = format!("accessor/{}", self.salted(&entry.accessor));
+        let mut beside = vec![self.view.change(&accessor, Some(&Accessor::of(entry).to_stored()?))?];
+        if !entry.parent.is_empty() {
+            beside.push(self.view.change(&format!("parent/{}/{salted}", self.salted(&entry.parent)), Some(b""))?);
+        }
+        if self.view.batches() {
+            return self.write_at_once(beside, lease, (&salted, entry)).await;
+        }
+        let beside = beside.into_iter().map(|change| self.view.batch(vec![change]));
         let lease = async {
             let Some(lease) = lease else { return Ok(()) };
             measure::time("vault_expire_register_auth", self.leases.put(lease)).await
         };
         // At once: each of them alone means nothing. None is given up halfway because another failed.
-        let (accessor, parent, lease) = tokio::join!(self.view.put(&accessor, &stored), parent, lease);
-        accessor.and(parent).and(lease)?;
+        let (beside, lease) = tokio::join!(join_all(beside), lease);
+        beside.into_iter().collect::<Result<()>>().and(lease)?;
         self.put_entry(&salted, entry).await
+    }
+
+    /// The same in one write of the storage's.
+    async fn write_at_once(&self, mut changes: Vec<Change>, lease: Option<&Lease>, (salted, entry): (&str, &Entry)) -> Result<()> {
+        if let Some(lease) = lease {
+            changes.push(self.leases.change(lease)?);
+        }
+        changes.push(self.view.change(&format!("id/{salted}"), Some(&entry.to_stored()?))?);
+        let stored = measure::time("vault_token_store", self.view.batch(changes));
+        let Some(lease) = lease else { return stored.await };
+        // Whoever uses a chosen id finds the token as soon as it is stored, and must find its lease.
+        self.leases.stored(lease);
+        let done = measure::time("vault_expire_register_auth", stored).await;
+        if done.is_err() {
+            self.leases.not_stored(lease);
+        }
+        done
     }
 
     /// Renews a token, by its inner form. The auth of the new lease, and warnings for the client.

@@ -60,8 +60,8 @@ impl Store {
         ]);
         let own = self.cubbyhole_of(&entry);
         let stored = async {
-            put(&own, RESPONSE, &Fields::from_iter([(RESPONSE.to_owned(), body.into())])).await?;
-            put(&own, WRAPINFO, &info).await?;
+            let response = Fields::from_iter([(RESPONSE.to_owned(), body.into())]);
+            own.batch(vec![own.change(RESPONSE, Some(&encode(&response)?))?, own.change(WRAPINFO, Some(&encode(&info)?))?]).await?;
             match address {
                 Some(address) => self.wrapping_key.sign(&entry.id, &meant, address, now.unix_timestamp()).await,
                 None => Ok(self.external(&entry)),
@@ -130,7 +130,6 @@ fn nanoseconds(value: &Value) -> Option<u64> {
     }
 }
 
-async fn put(view: &View, name: &str, fields: &Fields) -> Result<()> {
-    let bytes = Zeroizing::new(serde_json::to_vec(fields).map_err(|error| Error::Internal(error.to_string()))?);
-    view.put(name, &bytes).await
+fn encode(fields: &Fields) -> Result<Zeroizing<Vec<u8>>> {
+    serde_json::to_vec(fields).map(Zeroizing::new).map_err(|error| Error::Internal(error.to_string()))
 }

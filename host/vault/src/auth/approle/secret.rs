@@ -1,7 +1,7 @@
 //! A secret id as it is stored, at `secret_id/<HMAC of the role's name>/<HMAC of the secret id>`, and the index from its accessor.
 //!
-//! The rules: the secret id itself is stored nowhere; one whose accessor's index is missing does not count, so that each is made by its last write
-//! and unmade by its first; who changes an entry holds the lock of its HMAC.
+//! The rules: the secret id itself is stored nowhere; one whose accessor's index is missing does not count, so that each is made by the last change
+//! and unmade by the first; who changes an entry holds the lock of its HMAC.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,8 +120,9 @@ impl AppRole {
             secret.expiration_time = Time::from(now + ttl);
         }
         let accessor = format!("{}{}", role.accessors(), self.salted(&secret.secret_id_accessor));
-        stored::put(&self.view, &accessor, &Accessor { secret_id_hmac: hmac.to_owned() }).await?;
-        stored::put(&self.view, &key, &secret).await?;
+        let index = stored::encode(&Accessor { secret_id_hmac: hmac.to_owned() })?;
+        let changes = vec![self.view.change(&accessor, Some(&index))?, self.view.change(&key, Some(&stored::encode(&secret)?))?];
+        self.view.batch(changes).await?;
         Ok(secret)
     }
 
@@ -143,9 +144,9 @@ impl AppRole {
         }
     }
 
-    /// Deletes a secret id: it does not count from the first of the two writes on. The caller holds the lock.
+    /// Deletes a secret id: it does not count from the first of the two changes on. The caller holds the lock.
     pub(super) async fn delete_secret(&self, role: &Role, hmac: &str, secret: &Secret) -> Result<()> {
-        self.view.delete(&format!("{}{}", role.accessors(), self.salted(&secret.secret_id_accessor))).await?;
-        self.view.delete(&format!("{}{hmac}", role.folder()?)).await
+        let accessor = format!("{}{}", role.accessors(), self.salted(&secret.secret_id_accessor));
+        self.view.batch(vec![self.view.change(&accessor, None)?, self.view.change(&format!("{}{hmac}", role.folder()?), None)?]).await
     }
 }

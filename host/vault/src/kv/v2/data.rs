@@ -82,18 +82,16 @@ fn check_and_set(input: &Input<'_>, required: bool, current: u64) -> Result<()> 
 /// Writes the next version, then the metadata with it, and then removes what is too old.
 async fn add(store: &Store, mut metadata: Stored<KeyMetadata>, secret: Option<&Fields>) -> Result<Response> {
     let config = store.config().await?;
-    let key = metadata.message.key.clone();
     let now = Timestamp::now();
     let deletion_time = metadata.message.deletion_time(now, &config.message);
     let bytes = secret.map_or_else(|| b"null".to_vec(), |secret| std::mem::take(&mut *json::object(secret)));
     let version = Version { data: bytes, created_time: Some(now), deletion_time };
-    store.put_version(&key, metadata.message.current_version + 1, &version).await?;
     let trimmed = metadata.message.add_version(now, deletion_time, config.message.max_versions);
-    store.put_metadata(&metadata).await?;
+    let cleaned = store.put_current(&metadata, &version, &trimmed).await?;
     let metadata = &metadata.message;
     let added = metadata.versions.get(&metadata.current_version).copied().unwrap_or_default();
     let response = Response::data(describe(metadata, metadata.current_version, &added));
-    let Err(error) = store.delete_trimmed(&key, &trimmed).await else { return Ok(response) };
+    let Err(error) = cleaned else { return Ok(response) };
     tracing::warn!(%error, "old versions of a secret could not be removed; the next write tries again");
     Ok(response.warn("error occurred when cleaning up old versions, these will be cleaned up on next write: storage error"))
 }

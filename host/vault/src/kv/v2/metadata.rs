@@ -333,9 +333,10 @@ pub(super) async fn delete(store: &Store, path: &str) -> Result<Response> {
     if changed {
         store.put_metadata(&metadata).await?;
     }
-    store.delete_trimmed(path, &versions).await?;
+    let mut changes = store.deletions(path, &versions).await?;
     // A write that was cut off may have left the entry of a version that never came to be.
-    store.delete_version(path, metadata.message.current_version + 1).await?;
-    store.delete_metadata(path).await?;
+    changes.push(store.deletion(path, metadata.message.current_version + 1).await?);
+    changes.push(store.metadata_deletion(path).await?);
+    store.view.batch(changes).await?;
     Ok(Response::empty())
 }

@@ -12,6 +12,7 @@ use super::LONGEST_SEGMENT;
 use super::names::Names;
 use super::policy::Policy;
 use super::proto::{self, Configuration, KeyMetadata, Span, Stored, Timestamp, Version, VersionMetadata};
+use crate::barrier::Change;
 use crate::crypto;
 use crate::kv::locks::Locks;
 use crate::logical::{Error, Result};
@@ -121,8 +122,9 @@ impl Store {
         self.view.put(&key, &metadata.encode()).await.map_err(|error| too_long(error, path))
     }
 
-    pub(super) async fn delete_metadata(&self, path: &str) -> Result<()> {
-        self.view.delete(&self.metadata_key(path).await?).await
+    /// The deletion of the metadata.
+    pub(super) async fn metadata_deletion(&self, path: &str) -> Result<Change> {
+        self.view.change(&self.metadata_key(path).await?, None)
     }
 
     /// The plain names in a plain folder (empty, or with a slash at its end), sorted, after `after` and at most `limit`.
@@ -161,18 +163,41 @@ impl Store {
         proto::decode(&stored, &key)
     }
 
-    pub(super) async fn put_version(&self, path: &str, number: u64, version: &Version) -> Result<()> {
-        self.view.put(&self.version_key(path, number).await?, &proto::encode(version)).await
+    /// Stores the current version, then the metadata that name it, and then deletes the entries of `trimmed` versions (ascending). Inside, how the last
+    /// went where it is a write of its own.
+    pub(super) async fn put_current(&self, metadata: &Stored<KeyMetadata>, version: &Version, trimmed: &[u64]) -> Result<Result<()>> {
+        let (path, number) = (&metadata.message.key, metadata.message.current_version);
+        let mut changes = vec![
+            self.view.change(&self.version_key(path, number).await?, Some(&proto::encode(version)))?,
+            self.change_metadata(metadata).await?,
+        ];
+        let mut deletions = self.deletions(path, trimmed).await;
+        if let Ok(deletions) = &mut deletions
+            && self.view.batches()
+        {
+            changes.append(deletions);
+        }
+        self.view.batch(changes).await?;
+        Ok(match deletions {
+            Ok(deletions) => self.view.batch(deletions).await,
+            Err(error) => Err(error),
+        })
     }
 
-    pub(super) async fn delete_version(&self, path: &str, version: u64) -> Result<()> {
-        self.view.delete(&self.version_key(path, version).await?).await
+    /// What [`Store::put_metadata`] does, for a batch.
+    pub(super) async fn change_metadata(&self, metadata: &Stored<KeyMetadata>) -> Result<Change> {
+        self.view.change(&self.metadata_key(&metadata.message.key).await?, Some(&metadata.encode()))
     }
 
-    /// Deletes the entries of `versions` (ascending), and what a clean-up that was cut off left below them. The oldest go first, so
-    /// that what the next cut leaves is found in the same way.
-    pub(super) async fn delete_trimmed(&self, path: &str, versions: &[u64]) -> Result<()> {
-        let Some(&lowest) = versions.first() else { return Ok(()) };
+    /// The deletion of a version's entry.
+    pub(super) async fn deletion(&self, path: &str, version: u64) -> Result<Change> {
+        self.view.change(&self.version_key(path, version).await?, None)
+    }
+
+    /// The deletion of the entries of `versions` (ascending), and of what a clean-up that was cut off left below them. The oldest go first, so that
+    /// what the next cut leaves is found in the same way. That none is left below, which is the rule, the cache knows from the last time.
+    pub(super) async fn deletions(&self, path: &str, versions: &[u64]) -> Result<Vec<Change>> {
+        let Some(&lowest) = versions.first() else { return Ok(Vec::new()) };
         let mut left = Vec::new();
         for version in (1..lowest).rev() {
             if self.view.get(&self.version_key(path, version).await?).await?.is_none() {
@@ -180,10 +205,11 @@ impl Store {
             }
             left.push(version);
         }
+        let mut changes = Vec::with_capacity(left.len() + versions.len());
         for version in left.iter().rev().chain(versions) {
-            self.delete_version(path, *version).await?;
+            changes.push(self.deletion(path, *version).await?);
         }
-        Ok(())
+        Ok(changes)
     }
 }
 

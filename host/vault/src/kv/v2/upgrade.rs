@@ -48,11 +48,10 @@ async fn move_secret(store: &Store, path: &str) -> Result<()> {
     let Some(secret) = store.mount.get(path).await? else { return Ok(()) };
     let now = Timestamp::now();
     let version = Version { data: secret.to_vec(), created_time: Some(now), deletion_time: None };
-    store.put_version(path, 1, &version).await?;
     let mut metadata = KeyMetadata::of(path);
     // A limit of one makes the first version the oldest on record, as the field's servers do.
     metadata.add_version(now, None, 1);
-    store.put_metadata(&Stored::new(metadata)).await?;
+    store.put_current(&Stored::new(metadata), &version, &[]).await??;
     store.mount.delete(path).await
 }
 

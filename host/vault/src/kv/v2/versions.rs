@@ -93,12 +93,14 @@ pub(super) async fn destroy(store: &Store, path: &str, request: &Request) -> Res
             changed = true;
         }
     }
+    let mut changes = Vec::with_capacity(versions.len() + 1);
     if changed {
-        store.put_metadata(&metadata).await?;
+        changes.push(store.change_metadata(&metadata).await?);
     }
     // Also of those that were marked already: an earlier request may have been cut off here.
     for number in versions {
-        store.delete_version(path, number).await?;
+        changes.push(store.deletion(path, number).await?);
     }
+    store.view.batch(changes).await?;
     Ok(Response::empty())
 }

@@ -51,6 +51,11 @@ impl Mount {
         Mount::on(Memory::from_snapshot(self.memory.snapshot()), &self.keys).await
     }
 
+    /// The same, on a storage to which every change is a write of its own.
+    pub(super) async fn reopened_one_by_one(&self) -> Mount {
+        Mount::on(Memory::from_snapshot(self.memory.snapshot()).without_atomic_batch(), &self.keys).await
+    }
+
     pub(super) async fn ask(&self, operation: Operation, path: &str, body: Value) -> Result<Response> {
         self.method.handle(&request(operation, path, body)).await
     }

@@ -8,13 +8,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kv::testing;
-use cofferdam_test_support::Cut;
+use cofferdam_test_support::{Cut, Memory};
 
 pub(super) const UUID: &str = "0b2d3c1e-0000-4000-8000-000000000001";
 
-/// A new mount.
+/// A new mount, over a storage that takes a batch as a whole.
 pub(super) async fn mounted() -> (Kv, View, Cut) {
-    let (view, cut) = testing::mount();
+    mounted_on(Memory::default()).await
+}
+
+/// The same over this storage.
+pub(super) async fn mounted_on(memory: Memory) -> (Kv, View, Cut) {
+    let (view, cut) = testing::mount_on(memory);
     let kv = Kv::new(view.clone(), UUID);
     kv.setup().await.unwrap();
     (kv, view, cut)

@@ -8,9 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::*;
-use super::{UUID, described, mounted, number, put};
-use crate::kv::testing::{WHOLE, ask, data};
+use super::{UUID, described, mounted, mounted_on, number, put};
+use crate::kv::testing::{WHOLE, ask, data, memory, mount_on};
+use crate::testing::recorder::Recorder;
 use Operation::{Delete, List, Patch, Read, Update};
+use cofferdam_test_support::Memory;
 
 /// What readers can see of a key: the listing, and each version's number or status.
 async fn seen(kv: &Kv) -> (bool, Vec<Result<u64, u16>>) {
@@ -26,11 +28,25 @@ async fn seen(kv: &Kv) -> (bool, Vec<Result<u64, u16>>) {
     (listed, versions)
 }
 
-/// Cuts the connection after every write of a request to `x`, which has four versions of which two are kept. At each cut, readers
-/// must see what `between` allows; the request done again must end as it does without a cut, and leave no entry behind.
-async fn cut_everywhere(operation: Operation, path: &str, body: Value, most_writes: i64, between: impl Fn(&[Result<u64, u16>]) -> bool) {
+/// Cuts the connection after every write of a request to `x`, which has four versions of which two are kept: of as many writes as are given, where
+/// every change is one, and where the storage takes a batch as a whole. At each cut, readers must see what `between` allows; the request done again
+/// must end as it does without a cut, and leave no entry behind.
+async fn cut_everywhere(operation: Operation, path: &str, body: Value, writes: [i64; 2], between: impl Fn(&[Result<u64, u16>]) -> bool) {
+    for (batches, writes) in [false, true].into_iter().zip(writes) {
+        cut_on(batches, operation, path, &body, writes, &between).await;
+    }
+}
+
+async fn cut_on(
+    batches: bool,
+    operation: Operation,
+    path: &str,
+    body: &Value,
+    most_writes: i64,
+    between: impl Fn(&[Result<u64, u16>]) -> bool,
+) {
     let prepare = async || {
-        let (kv, view, cut) = mounted().await;
+        let (kv, view, cut) = mounted_on(memory(batches)).await;
         ask(&kv, Update, "metadata/x", json!({"max_versions": 3})).await.unwrap();
         for n in 1..=5 {
             put(&kv, "x", n).await;
@@ -82,13 +98,38 @@ async fn versions_stored(view: &View) -> usize {
 #[tokio::test]
 async fn a_write_that_is_cut_leaves_the_old_or_the_new_version() {
     // Version, metadata, and two that are trimmed.
-    cut_everywhere(Update, "data/x", json!({"data": {"n": 6}}), 4, |_| false).await;
-    cut_everywhere(Patch, "data/x", json!({"data": {"n": 6}}), 4, |_| false).await;
+    cut_everywhere(Update, "data/x", json!({"data": {"n": 6}}), [4, 1], |_| false).await;
+    cut_everywhere(Patch, "data/x", json!({"data": {"n": 6}}), [4, 1], |_| false).await;
+}
+
+#[tokio::test]
+async fn a_write_is_one_write_of_the_storage_and_reads_nothing_from_it() {
+    for (batches, writes) in [(false, 3), (true, 1)] {
+        let (kv, _, cut) = mounted_on(memory(batches)).await;
+        ask(&kv, Update, "config", json!({"max_versions": 2})).await.unwrap();
+        let paths: Vec<String> = (0..20).map(|number| format!("s{number}")).collect();
+        for path in &paths {
+            for n in 1..=4 {
+                put(&kv, path, n).await;
+            }
+        }
+        let recorder = Recorder::default();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let before = cut.left();
+        for path in &paths {
+            // Version 5, the metadata, and the deletion of version 3, before which it looks for version 2.
+            put(&kv, path, 5).await;
+        }
+        assert_eq!(before - cut.left(), 20 * writes);
+        // Changes at once of keys that share a shard of the cache are not cached, which chance decides.
+        let misses = recorder.count("vault_cache_miss");
+        assert!(misses < 10, "{misses}");
+    }
 }
 
 #[tokio::test]
 async fn what_a_cut_left_of_a_trim_is_removed_by_the_next_write() {
-    let (kv, view, cut) = mounted().await;
+    let (kv, view, cut) = mounted_on(memory(false)).await;
     for n in 1..=5 {
         put(&kv, "x", n).await;
     }
@@ -105,16 +146,16 @@ async fn what_a_cut_left_of_a_trim_is_removed_by_the_next_write() {
 
 #[tokio::test]
 async fn deletions_that_are_cut_leave_the_old_or_the_new_state() {
-    cut_everywhere(Delete, "data/x", json!({}), 1, |_| false).await;
-    cut_everywhere(Update, "delete/x", json!({"versions": [4, 5]}), 1, |_| false).await;
-    cut_everywhere(Update, "destroy/x", json!({"versions": [4, 5]}), 3, |_| false).await;
+    cut_everywhere(Delete, "data/x", json!({}), [1, 1], |_| false).await;
+    cut_everywhere(Update, "delete/x", json!({"versions": [4, 5]}), [1, 1], |_| false).await;
+    cut_everywhere(Update, "destroy/x", json!({"versions": [4, 5]}), [3, 1], |_| false).await;
     // Marked, three versions, what a cut write may have left, metadata. In between, all versions are seen as destroyed.
-    cut_everywhere(Delete, "metadata/x", json!({}), 6, |versions| versions.iter().all(|version| *version == Err(404))).await;
+    cut_everywhere(Delete, "metadata/x", json!({}), [6, 2], |versions| versions.iter().all(|version| *version == Err(404))).await;
 }
 
 #[tokio::test]
 async fn a_version_that_is_named_often_is_destroyed_once() {
-    let (kv, view, cut) = mounted().await;
+    let (kv, view, cut) = mounted_on(memory(false)).await;
     put(&kv, "x", 1).await;
     // The mark and one deletion.
     cut.allow(2);
@@ -124,27 +165,34 @@ async fn a_version_that_is_named_often_is_destroyed_once() {
 
 #[tokio::test]
 async fn the_first_write_of_a_mount_can_be_cut_anywhere() {
-    for allowed in 0.. {
-        let (view, cut) = crate::kv::testing::mount();
-        cut.allow(allowed);
-        let first = Kv::new(view.clone(), UUID);
-        let done = async {
-            first.setup().await?;
-            ask(&first, Update, "data/x", json!({"data": {"n": 1}})).await
-        };
-        let done = done.await.is_ok();
-        cut.allow(WHOLE);
-        view.settle();
-        let kv = Kv::new(view, UUID);
-        kv.setup().await.unwrap();
-        assert_eq!(number(&kv, "x", 0).await, if done { Ok(1) } else { Err(404) });
-        put(&kv, "x", 2).await;
-        assert_eq!(number(&kv, "x", 0).await, Ok(2));
-        if done {
-            assert_eq!(allowed, 6, "archive, policy, mark, salt, version, metadata");
-            return;
+    // Archive, policy, mark, salt, and version and metadata.
+    for (batches, writes) in [(false, 6), (true, 5)] {
+        let mut allowed = 0;
+        while !first_write_with(memory(batches), allowed).await {
+            allowed += 1;
         }
+        assert_eq!(allowed, writes);
     }
+}
+
+/// Whether the first write of a mount was done whose storage is cut off after `allowed` writes.
+async fn first_write_with(memory: Memory, allowed: i64) -> bool {
+    let (view, cut) = mount_on(memory);
+    cut.allow(allowed);
+    let first = Kv::new(view.clone(), UUID);
+    let done = async {
+        first.setup().await?;
+        ask(&first, Update, "data/x", json!({"data": {"n": 1}})).await
+    };
+    let done = done.await.is_ok();
+    cut.allow(WHOLE);
+    view.settle();
+    let kv = Kv::new(view, UUID);
+    kv.setup().await.unwrap();
+    assert_eq!(number(&kv, "x", 0).await, if done { Ok(1) } else { Err(404) });
+    put(&kv, "x", 2).await;
+    assert_eq!(number(&kv, "x", 0).await, Ok(2));
+    done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
