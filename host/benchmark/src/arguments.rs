@@ -6,6 +6,7 @@ use crate::review::ReviewArguments;
 use crate::storage::StorageArguments;
 use clap::{Args, Subcommand};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -61,6 +62,9 @@ pub struct RunArguments {
     /// Write a page with charts to this file, too
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Give the figures to Prometheus while the load runs, at this address, such as 127.0.0.1:2112
+    #[arg(long, alias = "metrics_address", value_name = "IP:PORT")]
+    pub metrics_address: Option<SocketAddr>,
     /// terse, verbose or json [default: terse]
     #[arg(long, alias = "report_mode", value_enum, ignore_case = true)]
     pub report_mode: Option<Mode>,

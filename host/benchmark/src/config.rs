@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use cofferdam_connect::Address;
 use file::File;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -78,6 +79,7 @@ pub(crate) struct Settings {
     pub debug: bool,
     pub audit_path: Option<String>,
     pub annotations: BTreeMap<String, String>,
+    pub metrics_address: Option<SocketAddr>,
     pub tests: Vec<Test>,
 }
 
@@ -197,6 +199,7 @@ fn settings(arguments: &RunArguments, variables: Variables<'_>, file: File) -> R
         debug: arguments.debug.or(file.debug).unwrap_or(false),
         audit_path: arguments.audit_path.clone().or(file.audit_path).filter(|path| !path.is_empty()),
         annotations: annotations(arguments.annotate.as_deref().or(file.annotate.as_deref()))?,
+        metrics_address: arguments.metrics_address,
         tests: file.tests,
     })
 }

@@ -3,6 +3,7 @@
 //! The rule: what was set up for tests that then do not run is removed, whatever `cleanup` says; a run that is stopped still cleans up and reports what there
 //! is. A second signal ends it at once, and what then stays is named.
 
+mod metrics;
 mod progress;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::load::{self, Aim, Aimed, Counters, LoadError, Shape, Stop};
 use crate::report;
 use crate::results::{self, Load, Repetition, Target};
 use crate::saved::{self, SavedError};
+use metrics::Metrics;
 use serde_json::json;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -118,6 +120,7 @@ async fn whole(settings: &Settings, stop: &Stop, undo: &Undo) -> Result<(Vec<Tar
     let remotes = settings.addresses.iter().map(|address| Remote::new(address, settings).map(Arc::new));
     let remotes: Vec<Arc<Remote>> = remotes.collect::<Result<_, _>>().map_err(RunError::Usage)?;
     let first = remotes.first().ok_or_else(|| RunError::Usage("no server to put load on".to_owned()))?;
+    let metrics = Metrics::listen(settings.metrics_address, &settings.annotations).await.map_err(RunError::Usage)?;
     tracing::info!("setting up targets");
     let plans = match set_up(settings, &mut Api::new(first).until(stop), undo).await {
         Ok(plans) => plans,
@@ -128,7 +131,7 @@ async fn whole(settings: &Settings, stop: &Stop, undo: &Undo) -> Result<(Vec<Tar
     };
     let aims: Arc<Vec<Aim>> = Arc::new(remotes.iter().map(|remote| aim(remote, settings, &plans)).collect());
     let found = match if settings.debug { probe(&aims).await } else { Ok(()) } {
-        Ok(()) => repeat(settings, &aims, stop).await,
+        Ok(()) => repeat(settings, &aims, &metrics, stop).await,
         Err(error) => Err(error),
     };
     // Whoever stops only the cleaning up has a whole report.
@@ -212,7 +215,7 @@ async fn probe(aims: &[Aim]) -> Result<(), RunError> {
 }
 
 /// The load, as often as it was asked for.
-async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, stop: &Stop) -> Result<Vec<Target>, RunError> {
+async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, metrics: &Metrics, stop: &Stop) -> Result<Vec<Target>, RunError> {
     let (duration, patience) = (settings.duration, settings.duration.max(PATIENCE));
     let shape = Shape { workers: settings.workers, rps: settings.rps, duration, patience };
     let workers = u64::from(shape.workers) * u64::try_from(aims.len()).unwrap_or(1);
@@ -225,6 +228,7 @@ async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, stop: &Stop) -> Resul
         let space = if which.is_empty() { "" } else { " " };
         tracing::info!("starting benchmarks{space}{which}: duration={}", report::go_duration(nanoseconds(shape.duration)));
         let counters: Arc<Vec<Counters>> = Arc::new((0..load::threads(workers)).map(|_| Counters::default()).collect());
+        metrics.show(Some((Arc::clone(aims), Arc::clone(&counters))));
         let counted = tokio::select! {
             counted = load::run(aims, shape, stop, &counters) => counted?,
             () = progress::show(&counters, shape.duration, &which) => return Err(LoadError::Lost.into()),
@@ -235,6 +239,7 @@ async fn repeat(settings: &Settings, aims: &Arc<Vec<Aim>>, stop: &Stop) -> Resul
             found.1.push(counted.unsent);
         }
     }
+    metrics.show(None);
     let load = Load {
         workers: u64::from(settings.workers),
         rps: u64::from(settings.rps),

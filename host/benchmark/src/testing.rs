@@ -85,6 +85,7 @@ pub(crate) fn settings(address: SocketAddr) -> Settings {
         debug: false,
         audit_path: None,
         annotations: BTreeMap::new(),
+        metrics_address: None,
         tests: Vec::new(),
     }
 }

@@ -87,6 +87,50 @@ fn a_probe_that_fails_ends_the_run() {
 }
 
 #[test]
+fn prometheus_sees_the_load_while_it_runs() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stop = Stop::default();
+    let wish = stop.clone();
+    let scraped = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let kept = std::sync::Arc::clone(&scraped);
+    // The load ends once it was seen to run.
+    let server = Server::start(move |asked: &Asked| {
+        if asked.method != "GET" || wish.is_wished() {
+            return (200, String::new());
+        }
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+        if text.contains("bench_attack_errors{") {
+            *kept.lock().unwrap() = text;
+            wish.wish();
+        }
+        (403, String::new())
+    });
+    let annotations = [("test-name".to_owned(), "a\"b".to_owned())].into();
+    let settings = Settings {
+        metrics_address: Some(address),
+        annotations,
+        duration: std::time::Duration::from_secs(3600),
+        ..settings(&server, &["cubbyhole_read"])
+    };
+    run(&settings, &stop).unwrap();
+    let text = scraped.lock().unwrap().clone();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("\nbench_running{test_name=\"a\\\"b\"} 1\n"), "{text}");
+    assert!(text.contains("bench_attack_time_seconds{attack=\"the cubbyhole_read\",quantile=\"0.99\"} 0."), "{text}");
+    let count = |name: &str| -> u64 { text.split(name).nth(1).unwrap().split(['}', '\n']).nth(1).unwrap().trim().parse().unwrap() };
+    assert_eq!(count("bench_attack_errors{"), count("bench_attack_time_seconds_count{"));
+    assert!(text.contains("error=\"403 Forbidden\"}"), "{text}");
+    // The port is free again.
+    drop(std::net::TcpListener::bind(address).unwrap());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = Settings { metrics_address: Some(taken.local_addr().unwrap()), ..settings };
+    let error = run(&settings, &Stop::default()).err().unwrap().to_string();
+    assert!(error.starts_with("--metrics-address: cannot listen at 127.0.0.1:"), "{error}");
+}
+
+#[test]
 fn a_run_that_is_stopped_cleans_up_and_reports() {
     let stop = Stop::default();
     let wish = stop.clone();
