@@ -19,6 +19,7 @@ use crate::{Options, recover};
 /// A batch comes to the storage one write at a time, and after a crash as a whole or not at all.
 pub struct Journaled {
     front: Arc<Front>,
+    descriptor: Descriptor,
     place: Arc<dyn Place>,
     /// Shared by writes; alone who writes below a folder that could be a leaf's name.
     gate: RwLock<()>,
@@ -34,9 +35,11 @@ impl Journaled {
         let journal = Journal::begin(place.clone(), pending.clone(), options)
             .map_err(|error| Error::Denied(format!("the journal in {name} cannot be begun: {error}")))?;
         let due = journal.due();
+        let mut descriptor = inner.descriptor().clone();
+        descriptor.features.atomic_batch = true;
         let front = Arc::new(Front { inner, pending, turns: Turns::new(), journal });
         let settling = tokio::spawn(front.clone().run(due));
-        Ok(Journaled { front, place, gate: RwLock::default(), settling })
+        Ok(Journaled { front, descriptor, place, gate: RwLock::default(), settling })
     }
 
     /// Sees everything to the disk and empties the journal. What is written after it fails.
@@ -107,7 +110,7 @@ impl Drop for Journaled {
 #[async_trait]
 impl Storage for Journaled {
     fn descriptor(&self) -> &Descriptor {
-        self.front.inner.descriptor()
+        &self.descriptor
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Bytes>> {

@@ -105,8 +105,8 @@ fn a_development_server_keeps_its_data_in_the_directory_it_is_told() {
     server.token = "root".to_owned();
     server.until_active();
     server.done("POST", "secret/data/a", Some(json!({"data": {"x": "1"}})));
-    assert!(data.join("core/_keyring").is_file(), "nothing is stored in {}", data.display());
     server.stop();
+    assert!(data.join("core/_keyring").is_file(), "nothing is stored in {}", data.display());
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn killed_while_restoring(server: &mut Server, archive: &[u8], mark: &Path) {
 #[test]
 fn a_server_killed_in_the_middle_of_a_restore_opens_with_no_key_until_the_same_file_is_restored_again() {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = Server::on(dir.path(), "");
+    let mut server = Server::without_a_journal(dir.path());
     let keys = server.initialise(1, 1);
     server.done("POST", "sys/mounts/plain", Some(json!({"type": "kv"})));
     for number in 0..200 {
@@ -43,7 +43,7 @@ fn a_server_killed_in_the_middle_of_a_restore_opens_with_no_key_until_the_same_f
         let cut = mark.exists();
         if !cut {
             let token = server.token.clone();
-            server = Server::on(dir.path(), "");
+            server = Server::without_a_journal(dir.path());
             server.token = token;
             server.unseal(&keys);
         }
@@ -51,7 +51,7 @@ fn a_server_killed_in_the_middle_of_a_restore_opens_with_no_key_until_the_same_f
     });
     assert!(cut, "every restore was over before the server was killed");
 
-    let server = Server::on(dir.path(), "");
+    let server = Server::without_a_journal(dir.path());
     let (status, answer) = server.call("PUT", "sys/unseal", Some(json!({"key": keys[0]})));
     assert_eq!(status, 500, "{answer}");
     assert!(answer["errors"][0].as_str().unwrap().contains("the restore of a snapshot was cut off"), "{answer}");

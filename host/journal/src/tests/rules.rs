@@ -381,6 +381,7 @@ async fn a_batch_comes_back_as_a_whole() {
     let storage = Arc::new(Memory::default().without_atomic_batch());
     let disk = Disk::new(storage.clone());
     let journaled = opened(&disk, &storage, LONG).await;
+    assert!(journaled.descriptor().features.atomic_batch && !storage.descriptor().features.atomic_batch);
     journaled.batch(["a", "b", "c"].map(|name| Operation::Put(key(name), text("v"))).to_vec()).await.unwrap();
     assert_eq!(journaled.batch(Vec::new()).await, Ok(()));
     let twice = ["a", "a"].map(|name| Operation::Put(key(name), text("w"))).to_vec();

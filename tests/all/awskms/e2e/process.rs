@@ -36,7 +36,8 @@ impl Setup {
     /// A server that stores in files.
     pub(super) fn files(keys: &Keys) -> Setup {
         let mut setup = Setup::table("", "", keys);
-        setup.storage = format!("storage \"filesystem\" {{\n  path = \"{}\"\n}}\n", setup.data().display());
+        // Tests kill the server between two changes, and look at what is in the files then.
+        setup.storage = format!("storage \"filesystem\" {{\n  path = \"{}\"\n  journal = \"false\"\n}}\n", setup.data().display());
         setup
     }
 
