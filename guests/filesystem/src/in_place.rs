@@ -37,7 +37,8 @@ pub(crate) fn batch(operations: Vec<Operation>) -> Result<Vec<u32>> {
     }
     for (place, value) in puts {
         let mut done = false;
-        if matches!(existing(&place)?, Found::Nothing)
+        if !deletes.is_empty()
+            && matches!(existing(&place)?, Found::Nothing)
             && let Some((old, removed)) = deletes.pop()
         {
             done = take_over(&old, &place, &value)?;

@@ -10,6 +10,9 @@ use cofferdam_backend::Key;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+/// The folder of the entries' directory that holds none: journals are in it.
+const RESERVED: &str = ".cofferdam/";
+
 /// A file is lengthened by this much at a time: a write within what is there needs no sync of anything but its data.
 const STEP: u64 = 1 << 20;
 
@@ -99,6 +102,9 @@ impl Place for Folder {
     /// By the layout of Vault's file backend: the leaf `a/b` is the file `a/_b`.
     fn taken(&self, key: &Key) -> io::Result<Option<String>> {
         let folders = key.as_str().strip_suffix(key.leaf()).unwrap_or_default();
+        if key.folders().next() == Some(RESERVED) {
+            return Ok(Some(RESERVED.to_owned()));
+        }
         let path = format!("{folders}_{}", key.leaf());
         match fs::statat(&self.directory, format!("../{path}"), AtFlags::empty()) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => Ok(Some(path)),

@@ -62,7 +62,12 @@ impl Journaled {
             return self.front.journal.commit(operations).await;
         }
         let _alone = self.gate.write().await;
-        self.front.settle(&unusual.iter().flat_map(beside).collect::<Vec<_>>()).await?;
+        let beside: Vec<Key> = unusual.iter().flat_map(beside).collect();
+        if let Some(both) = operations.iter().find(|operation| matches!(operation, Operation::Put(..)) && beside.contains(operation.key()))
+        {
+            return Err(taken(both.key(), &format!("_{}", both.key().leaf())));
+        }
+        self.front.settle(&beside).await?;
         self.free(&operations)?;
         self.front.journal.commit(operations).await?;
         // So that whoever comes next finds the folder, or that it is gone. If not, it is tried again with all that is pending.
@@ -79,15 +84,16 @@ impl Journaled {
             }
             match self.place.taken(key) {
                 Ok(None) => {}
-                Ok(Some(name)) => {
-                    let text = format!("key {:?} cannot be stored beside another: the layout gives both the name {name:?}", key.as_str());
-                    return Err(Error::InvalidKey(text));
-                }
+                Ok(Some(name)) => return Err(taken(key, &name)),
                 Err(error) => return Err(Error::Denied(format!("the place of key {:?} cannot be looked at: {error}", key.as_str()))),
             }
         }
         Ok(())
     }
+}
+
+fn taken(key: &Key, name: &str) -> Error {
+    Error::InvalidKey(format!("key {:?} cannot be stored: the layout gives the name {name:?} to something else", key.as_str()))
 }
 
 /// The leaves whose files would have the names of the key's folders.

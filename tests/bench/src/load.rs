@@ -36,7 +36,7 @@ impl Connection {
 }
 
 /// Secrets of each connection.
-const SECRETS: u32 = 50;
+pub(crate) const SECRETS: u32 = 50;
 
 const SECRET: &[u8] =
     br#"{"data":{"user":"bench","password":"correct horse battery staple","note":"0123456789012345678901234567890123456789"}}"#;
@@ -63,15 +63,15 @@ impl Load {
     }
 }
 
-/// Requests per second of `connections` connections over `time`; every answer must be 200.
-pub(crate) async fn drive(address: &str, token: &str, connections: usize, time: Duration, load: Load) -> Result<f64> {
+/// Requests per second of `connections` connections, each over `time` and `least` requests at least; every answer must be 200.
+pub(crate) async fn drive(address: &str, token: &str, connections: usize, (time, least): (Duration, u32), load: Load) -> Result<f64> {
     let mut tasks = Vec::new();
     let start = Instant::now();
     for worker in 0..connections {
         let mut connection = Connection::open(address, token).await?;
         tasks.push(tokio::spawn(async move {
             let mut done = 0_u32;
-            while start.elapsed() < time || (matches!(load, Load::Write) && done < SECRETS) {
+            while start.elapsed() < time || done < least {
                 let (method, path, body) = load.request(worker, done);
                 let (status, answer) = connection.send(method, &path, body).await?;
                 ensure!(status == 200, "{method} {path}: {status} {}", String::from_utf8_lossy(&answer));

@@ -331,6 +331,10 @@ async fn names_that_the_layout_gives_to_two_are_refused_to_the_second() {
     refused(journaled.put(&key("a/folder"), text("v")).await, "a/_folder");
     refused(journaled.batch(vec![Operation::Put(key("b"), text("v")), Operation::Put(key("a/folder"), text("v"))]).await, "a/_folder");
     assert_eq!(value(&journaled, "b").await, None);
+    let both = ["b/leaf", "b/_leaf/x"].map(|name| Operation::Put(key(name), text("v"))).to_vec();
+    refused(journaled.batch(both).await, "_leaf");
+    assert!(journaled.front().pending.is_empty(), "nothing that cannot be stored is kept");
+    refused(journaled.put(&key(".cofferdam/x"), text("v")).await, ".cofferdam");
     // Whoever makes room may use it.
     journaled.delete(&key("a/leaf")).await.unwrap();
     journaled.put(&key("a/_leaf/x/y"), text("w")).await.unwrap();
