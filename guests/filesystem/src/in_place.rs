@@ -12,7 +12,11 @@ use crate::{disk, entry, write};
 
 /// Stores the value in the file that is there, or in a new one, if that is simple; returns whether it was.
 pub(crate) fn put(place: &Place, value: &[u8]) -> Result<bool> {
-    match existing(place)? {
+    store(existing(place)?, place, value)
+}
+
+fn store(found: Found, place: &Place, value: &[u8]) -> Result<bool> {
+    match found {
         Found::File(file, size) => fill(&file, place, value, size)?,
         Found::Nothing => match created(place)? {
             Some(file) => fill(&file, place, value, 0)?,
@@ -36,15 +40,15 @@ pub(crate) fn batch(operations: Vec<Operation>) -> Result<Vec<u32>> {
         }
     }
     for (place, value) in puts {
+        let found = existing(&place)?;
         let mut done = false;
-        if !deletes.is_empty()
-            && matches!(existing(&place)?, Found::Nothing)
+        if matches!(found, Found::Nothing)
             && let Some((old, removed)) = deletes.pop()
         {
             done = take_over(&old, &place, &value)?;
             *removed = write::delete(&old)?;
         }
-        if !done {
+        if !done && !store(found, &place, &value)? {
             write::put(&place, &value, 0)?;
         }
     }

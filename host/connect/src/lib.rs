@@ -17,6 +17,20 @@ use tokio_rustls::client::TlsStream;
 
 pub use tls::{Connector, Settings};
 
+/// A path as a URL holds it: all but its slashes and what RFC 3986 reserves for nothing as `%XX`, also the percent sign. Paths are given as they are meant.
+#[must_use]
+pub fn escaped(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
 /// Where a server is.
 #[derive(Clone, Debug)]
 pub struct Address {

@@ -55,6 +55,19 @@ struct Queue {
     stuck: Option<Error>,
 }
 
+impl Queue {
+    /// Fails if nothing more is written.
+    fn open(&self) -> Result<()> {
+        if let Some(failed) = &self.failed {
+            return Err(Error::Unavailable(failed.clone()));
+        }
+        if let Some(stuck) = &self.stuck {
+            return Err(stuck.clone());
+        }
+        if self.ending { Err(Error::Unavailable("the storage is closed".to_owned())) } else { Ok(()) }
+    }
+}
+
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,42 +144,25 @@ impl Journal {
     }
 
     /// Writes to the journal, all in one group, and returns when that is durable and among what is pending. Once begun, it is done also if nobody waits for it.
-    pub(crate) async fn commit(&self, mut operations: Vec<Operation>) -> Result<()> {
-        let answered = loop {
+    pub(crate) async fn commit(&self, operations: Vec<Operation>) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        loop {
             let room = self.shared.room.notified();
-            match self.submit(operations)? {
-                Ok(answered) => break answered,
-                Err(returned) => operations = returned,
+            {
+                let mut queue = self.shared.queue();
+                queue.open()?;
+                if !queue.overfull {
+                    for operation in &operations {
+                        queue.group.add(operation);
+                    }
+                    queue.waiting.push((operations, answer));
+                    break;
+                }
             }
             room.await;
-        };
-        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned())))
-    }
-
-    /// Gives the operations back if there is no room for them.
-    fn submit(&self, operations: Vec<Operation>) -> Result<Result<oneshot::Receiver<Result<()>>, Vec<Operation>>> {
-        let (answer, answered) = oneshot::channel();
-        {
-            let mut queue = self.shared.queue();
-            if let Some(failed) = &queue.failed {
-                return Err(Error::Unavailable(failed.clone()));
-            }
-            if let Some(stuck) = &queue.stuck {
-                return Err(stuck.clone());
-            }
-            if queue.ending {
-                return Err(Error::Unavailable("the storage is closed".to_owned()));
-            }
-            if queue.overfull {
-                return Ok(Err(operations));
-            }
-            for operation in &operations {
-                queue.group.add(operation);
-            }
-            queue.waiting.push((operations, answer));
         }
         self.shared.wake.notify_one();
-        Ok(Ok(answered))
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable("the journal's thread has ended".to_owned())))
     }
 
     /// Up to which number of [`Pending`] the storage is to have all; the highest there is when the journal ends.

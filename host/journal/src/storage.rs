@@ -55,23 +55,23 @@ impl Journaled {
 
     async fn write(&self, operations: Vec<Operation>) -> Result<()> {
         // Whether the storage takes a key is asked before, as nothing that was acknowledged can be taken back.
-        let unusual: Vec<Key> = operations.iter().map(Operation::key).filter(|key| !beside(key).is_empty()).cloned().collect();
-        if unusual.is_empty() {
+        let beside: Vec<Key> = operations.iter().flat_map(|operation| beside(operation.key())).collect();
+        if beside.is_empty() {
             let _shared = self.gate.read().await;
             self.free(&operations)?;
             return self.front.journal.commit(operations).await;
         }
         let _alone = self.gate.write().await;
-        let beside: Vec<Key> = unusual.iter().flat_map(beside).collect();
         if let Some(both) = operations.iter().find(|operation| matches!(operation, Operation::Put(..)) && beside.contains(operation.key()))
         {
             return Err(taken(both.key(), &format!("_{}", both.key().leaf())));
         }
         self.front.settle(&beside).await?;
         self.free(&operations)?;
+        let keys: Vec<Key> = operations.iter().map(|operation| operation.key().clone()).collect();
         self.front.journal.commit(operations).await?;
         // So that whoever comes next finds the folder, or that it is gone. If not, it is tried again with all that is pending.
-        let _ = self.front.settle(&unusual).await;
+        let _ = self.front.settle(&keys).await;
         Ok(())
     }
 
@@ -100,7 +100,7 @@ fn taken(key: &Key, name: &str) -> Error {
 fn beside(key: &Key) -> Vec<Key> {
     let leaf = |folder: &str| {
         let folder = folder.trim_end_matches('/');
-        let (above, name) = folder.rsplit_once('/').map_or(("", folder), |(above, name)| (above, name));
+        let (above, name) = folder.rsplit_once('/').unwrap_or(("", folder));
         let name = name.strip_prefix('_')?;
         Key::new(if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") }).ok()
     };

@@ -1,6 +1,7 @@
 //! Requests: what they ask for, and their bytes for one server.
 
 use super::Remote;
+use cofferdam_connect::escaped;
 use std::io::Write as _;
 use zeroize::Zeroizing;
 
@@ -15,7 +16,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// A request to a path below `/v1/`, whose names stand in it as they are: what no URL can carry is escaped here.
     pub(crate) fn new(method: &'static str, path: &str, body: Zeroizing<String>) -> Self {
-        Self { method, path: escape(path), numbers: None, body }
+        Self { method, path: escaped(path), numbers: None, body }
     }
 
     /// The same, but each request ends its path with a number from 1 to `last`.
@@ -44,19 +45,6 @@ impl Plan {
         let sent = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
         Request { before: before.into_bytes(), numbers: self.numbers, after, sent }
     }
-}
-
-/// A path with all but its slashes and what a URL has for no purpose of its own as `%XX`.
-fn escape(path: &str) -> String {
-    let mut escaped = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 /// The bytes of a request to one server, but for a number.

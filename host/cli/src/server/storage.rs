@@ -127,9 +127,9 @@ pub(crate) async fn open(config: &Config, runtime: &Arc<Runtime>, providers: &Pr
     let directory = given.grants.directory.as_ref().filter(|_| stanza.path.is_some());
     let wanted = wants_journal(stanza)?;
     request.settings.retain(|(name, _)| name != JOURNAL);
-    let possible = |directory: &&Directory| component::released(&component.inspect().sha256).is_some() && directory.syncs_whole();
-    let journaled = wanted != Some(false) && durable == Durable::AsConfigured && directory.filter(possible).is_some();
-    if let Some(directory) = directory.filter(|_| durable == Durable::AsConfigured && !journaled && wanted != Some(false)) {
+    let meant = directory.filter(|_| wanted != Some(false) && durable == Durable::AsConfigured);
+    let journaled = meant.is_some_and(|directory| component::released(&component.inspect().sha256).is_some() && directory.syncs_whole());
+    if let Some(directory) = meant.filter(|_| !journaled) {
         let text = format!(
             "{JOURNAL}: it needs the filesystem guest that came with this program, and a directory on a local ext4, XFS or tmpfs with nothing mounted below it ({})",
             directory.path().display()

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cofferdam_connect::{Address, Server};
+use cofferdam_connect::{Address, Server, escaped};
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -147,12 +147,12 @@ impl Upstream {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}/v1/{}", self.server.address().url(), escaped(path))
+        format!("{}/v1/{}", self.server.address().url(), escaped(path.trim_start_matches('/')))
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request<Bytes>, CallError> {
         let unfit = |what: &str| CallError::Unanswered(format!("{what} holds characters that no header can carry"));
-        let target = format!("{}/v1/{}", self.server.address().prefix(), escaped(call.path));
+        let target = format!("{}/v1/{}", self.server.address().prefix(), escaped(call.path.trim_start_matches('/')));
         let mut request = Request::builder().method(&call.method).uri(target);
         request = request.header(USER_AGENT, concat!("coffer-proxy/", env!("CARGO_PKG_VERSION"))).header("x-vault-request", "true");
         if let Some(namespace) = &self.own.namespace {
@@ -206,19 +206,6 @@ where
 fn jittered(pause: Duration) -> Duration {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     pause + pause.mul_f64(f64::from(nanos % 1000) / 2000.0)
-}
-
-/// A path as a URL holds it. A percent sign is itself: paths are given as they are meant.
-fn escaped(path: &str) -> String {
-    let mut escaped = String::with_capacity(path.len());
-    for byte in path.trim_start_matches('/').bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 /// A text from elsewhere as one line of bounded length.
